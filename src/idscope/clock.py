@@ -1,0 +1,68 @@
+"""Owns time: what a clock is, and the one way in which a time is written. It must not know who asks.
+
+Times are integers: microseconds since 1970-01-01T00:00:00Z. Only this module turns them into text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+MICROSECONDS: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DOTNET_TICKS_AT_EPOCH: Final = 621_355_968_000_000_000
+
+
+class Clock(Protocol):
+    """The present, and waiting; tests pass one of their own (`idscope.testing.ManualClock`)."""
+
+    def now(self) -> int:
+        """Microseconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        ...
+
+    async def wait(self, until: float) -> None:
+        """Return once `monotonic()` has reached `until` seconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock, moved by a fixed shift (`--test-clock`)."""
+
+    def __init__(self, shift_seconds: float = 0.0) -> None:
+        self._shift = round(shift_seconds * MICROSECONDS)
+
+    def now(self) -> int:
+        return time.time_ns() // 1000 + self._shift
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def wait(self, until: float) -> None:
+        await asyncio.sleep(max(0.0, until - time.monotonic()))
+
+
+def format_time(moment: int) -> str:
+    """`2023-05-19T23:10:45.477793Z`: fraction digits as needed, trailing zeros cut (observed)."""
+    text = (_EPOCH + timedelta(microseconds=moment)).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return text.rstrip("0").rstrip(".") + "Z"
+
+
+def from_datetime(moment: datetime) -> int:
+    """Microseconds since the epoch of an aware datetime, exactly."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def ticks(moment: int) -> int:
+    """The moment in .NET ticks of 100 ns since year 1, 18 digits (the form of a hub's generationId)."""
+    return moment * 10 + _DOTNET_TICKS_AT_EPOCH
+
+
+def next_time(now: int, previous: int | None) -> int:
+    """A stored time never runs backwards in a row: `now`, or just after `previous` when the clock went back."""
+    return now if previous is None or now > previous else previous + 1

@@ -1,0 +1,253 @@
+"""Owns the domain errors: each with its published code, a message safe to send, a private reason.
+
+The HTTP status of an error is `error_code // 1000` (published rule). A front end turns an error into its wire form
+in one place; nothing here knows a wire. Codes whose last three digits are unpublished end in 000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+
+class IdscopeError(Exception):
+    """Something a caller is told.
+
+    `message` is safe to send to anyone; `reason` is for the operator (log, attempts) and is never sent;
+    `info` is the published optional map of texts.
+    """
+
+    error_code: ClassVar[int]
+    default_message: ClassVar[str]
+
+    def __init__(self, message: str | None = None, *, reason: str = "", info: Mapping[str, str] | None = None) -> None:
+        self.message = self.default_message if message is None else message
+        self.reason = reason
+        self.info = info
+        super().__init__(self.message)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status code."""
+        return self.error_code // 1000
+
+
+class ProvisioningError(IdscopeError):
+    """The branch of the device and service APIs of the provisioning service."""
+
+
+class InvalidArgument(ProvisioningError):
+    error_code = 400004
+    default_message = "BadRequest"
+
+
+class InvalidRegistrationId(InvalidArgument):
+    default_message = "Invalid RegistrationId"
+
+
+class InvalidETag(InvalidArgument):
+    default_message = "ETag is invalid"
+
+
+class MalformedJson(ProvisioningError):
+    error_code = 400006
+    default_message = "The request body is not valid JSON."
+
+
+class UnsupportedApiVersion(InvalidArgument):
+    default_message = "The api-version is missing or not supported."
+
+
+class CustomAllocationFailed(ProvisioningError):
+    error_code = 400207
+    default_message = "Custom allocation failed."
+
+
+class NoHubAvailable(ProvisioningError):
+    error_code = 400208
+    default_message = "No IoT hub is available for this enrollment."
+
+
+class HubRefused(ProvisioningError):
+    error_code = 400209
+    default_message = "The IoT hub refused the provisioning service."
+
+
+class Unauthorized(ProvisioningError):
+    error_code = 401002
+    default_message = "Unauthorized"
+
+
+class InvalidCertificate(Unauthorized):
+    default_message = "Invalid certificate."
+
+
+class CaCertificateNotFound(Unauthorized):
+    default_message = "CA certificate not found."
+
+
+class IdScopeNotFound(ProvisioningError):
+    """Suffix not published; 000 by choice."""
+
+    error_code = 404000
+    default_message = "IdScope not found."
+
+
+class RouteNotFound(ProvisioningError):
+    error_code = 404000
+    default_message = "Resource not found."
+
+
+class EnrollmentNotFound(ProvisioningError):
+    error_code = 404201
+    default_message = "Enrollment not found."
+
+
+class RegistrationNotFound(ProvisioningError):
+    error_code = 404202
+    default_message = "Registration not found."
+
+
+class EnrollmentGroupNotFound(ProvisioningError):
+    error_code = 404204
+    default_message = "EnrollmentGroup not found."
+
+
+class MethodNotAllowed(ProvisioningError):
+    """`allowed` lists the methods of the Allow header; empty where the path misses its id."""
+
+    error_code = 405000
+    default_message = "Method not allowed."
+
+    def __init__(self, allowed: tuple[str, ...] = (), message: str | None = None) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class RequestTimeout(ProvisioningError):
+    error_code = 408000
+    default_message = "The request did not arrive in time."
+
+
+class EnrollmentExists(ProvisioningError):
+    error_code = 409201
+    default_message = "Enrollment already exists."
+
+
+class EnrollmentGroupExists(ProvisioningError):
+    error_code = 409202
+    default_message = "EnrollmentGroup already exists."
+
+
+class RegistrationConflict(ProvisioningError):
+    error_code = 409203
+    default_message = "Precondition failed."
+
+
+class PreconditionFailed(ProvisioningError):
+    """The etag does not match; numeric suffix not published, 000 by choice."""
+
+    error_code = 412000
+    default_message = "Precondition failed: the ETag does not match."
+
+
+class BodyTooLarge(ProvisioningError):
+    error_code = 413000
+    default_message = "The request body is too large."
+
+
+class TargetTooLong(ProvisioningError):
+    error_code = 414000
+    default_message = "The request target is too long."
+
+
+class UnsupportedMediaType(ProvisioningError):
+    error_code = 415000
+    default_message = "The content type must be application/json."
+
+
+class Throttled(ProvisioningError):
+    error_code = 429001
+    default_message = "Operations are being throttled for this tenant."
+
+
+class HeadersTooLarge(ProvisioningError):
+    error_code = 431000
+    default_message = "The request headers are too large."
+
+
+class InternalError(ProvisioningError):
+    error_code = 500000
+    default_message = "An internal error occurred. The operator finds it in the log by the trackingId."
+
+
+class NotImplementedByServer(ProvisioningError):
+    """Asked in HTTP for what this server does not do (an unknown transfer coding, say)."""
+
+    error_code = 501000
+    default_message = "Not implemented."
+
+
+class ServiceUnavailable(ProvisioningError):
+    """The store or the server cannot take the request now; nothing was changed."""
+
+    error_code = 503000
+    default_message = "The service cannot take the request now. Try again later."
+
+
+class HubError(IdscopeError):
+    """The branch of the IoT Hub service API: a code word beside the number (`ErrorCode:DeviceNotFound;…`)."""
+
+    code_word: ClassVar[str]
+
+
+class HubArgumentInvalid(HubError):
+    error_code = 400004
+    code_word = "ArgumentInvalid"
+    default_message = "BadRequest"
+
+
+class HubUnauthorized(HubError):
+    error_code = 401002
+    code_word = "IotHubUnauthorizedAccess"
+    default_message = "Unauthorized"
+
+
+class HubDeviceNotFound(HubError):
+    error_code = 404001
+    code_word = "DeviceNotFound"
+    default_message = "Device not found."
+
+
+class HubDeviceExists(HubError):
+    error_code = 409001
+    code_word = "DeviceAlreadyExists"
+    default_message = "The device is already registered."
+
+
+class HubPreconditionFailed(HubError):
+    error_code = 412001
+    code_word = "PreconditionFailed"
+    default_message = "Precondition failed."
+
+
+class HubThrottled(HubError):
+    error_code = 429001
+    code_word = "ThrottlingBacklogTimeout"
+    default_message = "The hub is throttled."
+
+
+class HubUnavailable(HubError):
+    """The hub did not answer, or answered that it cannot now: worth another try."""
+
+    error_code = 503000
+    code_word = "ServiceUnavailable"
+    default_message = "The hub cannot be reached."
+
+
+def every_error_class(root: type[IdscopeError] = IdscopeError) -> Iterator[type[IdscopeError]]:
+    """All classes of the tree that can be raised (the branches themselves are not)."""
+    for child in root.__subclasses__():
+        if "error_code" in child.__dict__ or hasattr(child, "error_code"):
+            yield child
+        yield from every_error_class(child)

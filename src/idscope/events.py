@@ -1,0 +1,35 @@
+"""Owns the typed things that happened. It must not know who listens.
+
+An `Attempt` is one run of the registration workflow, kept so that an operator can be told why a device was refused.
+It holds no secret: no key, no token, no signature.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Wire = Literal["Http", "Mqtt", "MqttWs", "Amqp", "AmqpWs"]
+Verdict = Literal["assigned", "assigning", "failed", "disabled", "challenged", "refused", "unavailable"]
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """`attempt_id` is the trackingId that the device saw; `at` in microseconds since the epoch."""
+
+    attempt_id: str
+    at: int
+    service_id: str
+    registration_id: str
+    registration_key: str
+    known: bool
+    wire: Wire
+    peer: str
+    api_version: str
+    verb: Literal["register", "lookUp"]
+    verdict: Verdict
+    steps: tuple[str, ...] = ()
+    matched_enrollment: str | None = None
+    error_code: int | None = None
+    reason: str = ""
+    duration_us: int = 0

@@ -1,0 +1,79 @@
+"""Owns what every HTTP answer has, and the one place where an error becomes an answer.
+It must not know which operation was asked for."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+import msgspec
+
+from idscope.clock import format_time
+from idscope.errors import HubError, IdscopeError, MethodNotAllowed
+from idscope.model.document import UNSET, encode
+from idscope.model.registration import ProvisioningServiceErrorDetails
+
+Headers = list[tuple[bytes, bytes]]
+
+CONTENT_TYPE_JSON: Final = (b"content-type", b"application/json; charset=utf-8")
+STRICT_TRANSPORT_SECURITY: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What goes out: `body` is JSON, or empty; `headers` are those of this answer only."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class _HubErrorBody(msgspec.Struct, frozen=True):
+    message: str = msgspec.field(name="Message")
+    exception_message: str = msgspec.field(name="ExceptionMessage")
+
+
+def new_tracking_id() -> str:
+    return str(uuid.uuid4())
+
+
+def error_answer(error: IdscopeError, tracking_id: str, now: int) -> Answer:
+    """The error in the catalogue's JSON, with its code as a header."""
+    headers: list[tuple[bytes, bytes]] = []
+    if isinstance(error, HubError):
+        headers.append((b"iothub-errorcode", error.code_word.encode()))
+        body = encode(
+            _HubErrorBody(
+                f"ErrorCode:{error.code_word};{error.message}",
+                f"Tracking ID:{tracking_id.replace('-', '')}-TimeStamp:{_hub_time(now)}",
+            )
+        )
+    else:
+        headers.append((b"x-ms-error-code", str(error.error_code).encode()))
+        body = encode(
+            ProvisioningServiceErrorDetails(
+                error_code=error.error_code,
+                tracking_id=tracking_id,
+                message=error.message,
+                info=UNSET if error.info is None else dict(error.info),
+                timestamp_utc=format_time(now),
+            )
+        )
+    if isinstance(error, MethodNotAllowed) and error.allowed:
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
+    return Answer(error.status, body, tuple(headers))
+
+
+def _hub_time(now: int) -> str:
+    """`07/07/2021 20:45:26`, as hubs write it (observed)."""
+    text = format_time(now)
+    return f"{text[5:7]}/{text[8:10]}/{text[:4]} {text[11:19]}"
+
+
+def complete_headers(answer: Answer, tracking_id: str) -> Headers:
+    """The answer's headers with those that every answer has."""
+    headers: Headers = [STRICT_TRANSPORT_SECURITY, (b"x-ms-request-id", tracking_id.encode()), *answer.headers]
+    if answer.body:
+        headers.append(CONTENT_TYPE_JSON)
+    if answer.status != 204:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+    return headers

@@ -1,0 +1,1 @@
+"""The service's documents and words, each declared once. Pure and synchronous."""

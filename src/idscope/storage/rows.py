@@ -1,0 +1,206 @@
+"""Owns the rows: what is stored of each thing, its natural key, and what is searched. It must not know any SQL.
+
+A row holds canonical JSON without secrets (`document`), sealed secrets (`sealed`, empty where there are none), and a
+column for each thing that is searched or compared. Times are integer microseconds. A row's class says its table, the
+columns of its key in order, and whether its service's revision rises when it changes (caches are keyed by that).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, TypeVar, dataclass_transform
+
+import msgspec
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """`TABLE` is the table's name; `KEY` its key columns, which are fields of the row, in order.
+
+    A row with an `etag` field can be put and deleted on the condition of an etag; others only on absence.
+    """
+
+    TABLE: ClassVar[str]
+    KEY: ClassVar[tuple[str, ...]]
+    RAISES_REVISION: ClassVar[bool] = False
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Key(msgspec.Struct, Generic[R], frozen=True):
+    """Names one row: `Key(EnrollmentRow, (service_id, registration_key))`."""
+
+    kind: type[R]
+    values: tuple[str | int, ...]
+
+
+def key_of(row: R) -> Key[R]:
+    return Key(type(row), tuple(getattr(row, name) for name in row.KEY))
+
+
+class ServerRow(Row):
+    """One fact of the whole server, such as its sealed server key."""
+
+    TABLE = "server"
+    KEY = ("name",)
+    name: str
+    sealed: str
+
+
+class ProvisioningServiceRow(Row):
+    """`service_id` is the id scope: immutable and unique. `revision` is kept by the store, a put leaves it alone."""
+
+    TABLE = "provisioning_service"
+    KEY = ("service_id",)
+    RAISES_REVISION = True
+    service_id: str
+    etag: str
+    document: bytes
+    revision: int = 0
+
+
+class AccessPolicyRow(Row):
+    """A shared access policy. `owner` is `service/{service_id}` or `hub/{hub_id}`."""
+
+    TABLE = "access_policy"
+    KEY = ("service_id", "owner", "name")
+    RAISES_REVISION = True
+    service_id: str
+    owner: str
+    name: str
+    etag: str
+    document: bytes
+    sealed: str
+
+
+class LinkedHubRow(Row):
+    """An IoT hub that a service may assign devices to."""
+
+    TABLE = "linked_hub"
+    KEY = ("service_id", "host_name")
+    RAISES_REVISION = True
+    service_id: str
+    host_name: str
+    etag: str
+    document: bytes
+    sealed: str
+
+
+class EmbeddedHubRow(Row):
+    """A hub that lives in this server; `service_id` is the service whose revision covers it."""
+
+    TABLE = "embedded_hub"
+    KEY = ("service_id", "hub_id")
+    RAISES_REVISION = True
+    service_id: str
+    hub_id: str
+    etag: str
+    document: bytes
+
+
+class EnrollmentRow(Row):
+    TABLE = "enrollment"
+    KEY = ("service_id", "registration_key")
+    service_id: str
+    registration_key: str
+    etag: str
+    attestation_type: str
+    endorsement_key_hash: str | None
+    document: bytes
+    sealed: str
+    created: int
+    updated: int
+
+
+class CertificateThumbprintRow(Row):
+    """A certificate stands in one enrollment only: the thumbprint (SHA-256, upper-case hex) is the key."""
+
+    TABLE = "certificate_thumbprint"
+    KEY = ("service_id", "thumbprint")
+    service_id: str
+    thumbprint: str
+    owner: str
+
+
+class RegistrationRow(Row):
+    """The last finished result of a registration."""
+
+    TABLE = "registration"
+    KEY = ("service_id", "registration_key")
+    service_id: str
+    registration_key: str
+    etag: str
+    status: str
+    enrollment_group_key: str | None
+    document: bytes
+    sealed: str
+    created: int
+    updated: int
+
+
+class OperationRow(Row):
+    """Exists only while a registration is unfinished. `etag` changes with each step, claim and renewal of the lease."""
+
+    TABLE = "operation"
+    KEY = ("service_id", "registration_key")
+    service_id: str
+    registration_key: str
+    etag: str
+    guid: str
+    owner: str
+    lease_until: int
+    step: str
+    document: bytes
+    sealed: str
+    created: int
+
+
+class AttemptRow(Row):
+    """One run of the workflow. `bucket` is the registration key of a known id, "" for all unknown ones together."""
+
+    TABLE = "attempt"
+    KEY = ("service_id", "bucket", "at", "attempt_id")
+    service_id: str
+    bucket: str
+    at: int
+    attempt_id: str
+    registration_key: str
+    verdict: str
+    document: bytes
+
+
+class HubDeviceRow(Row):
+    """A device identity of an embedded hub; ids are case-sensitive."""
+
+    TABLE = "hub_device"
+    KEY = ("hub_id", "device_id")
+    hub_id: str
+    device_id: str
+    etag: str
+    document: bytes
+    sealed: str
+
+
+class HubTwinRow(Row):
+    TABLE = "hub_twin"
+    KEY = ("hub_id", "device_id")
+    hub_id: str
+    device_id: str
+    etag: str
+    document: bytes
+
+
+EVERY_ROW: tuple[type[Row], ...] = (
+    ServerRow,
+    ProvisioningServiceRow,
+    AccessPolicyRow,
+    LinkedHubRow,
+    EmbeddedHubRow,
+    EnrollmentRow,
+    CertificateThumbprintRow,
+    RegistrationRow,
+    OperationRow,
+    AttemptRow,
+    HubDeviceRow,
+    HubTwinRow,
+)

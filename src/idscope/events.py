@@ -26,7 +26,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     wire: Wire
     peer: str
     api_version: str
-    verb: Literal["register", "lookUp"]
+    verb: Literal["authenticate", "register"]
     verdict: Verdict
     steps: tuple[str, ...] = ()
     matched_enrollment: str | None = None

@@ -36,8 +36,10 @@ class AccessPolicy(msgspec.Struct, frozen=True):
 
 
 class LinkedHub(msgspec.Struct, frozen=True):
-    """`connector` is a key of the connector registry ("embedded"); weight 1 to 1000."""
+    """`hub_id` never changes; `host_name` is what devices are told now. `connector` is a key of the connector
+    registry ("embedded"); weight 1 to 1000."""
 
+    hub_id: str
     host_name: str
     connector: str = "embedded"
     allocation_weight: int = 1

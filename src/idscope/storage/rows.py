@@ -74,13 +74,13 @@ class AccessPolicyRow(Row):
 
 
 class LinkedHubRow(Row):
-    """An IoT hub that a service may assign devices to."""
+    """An IoT hub that a service may assign devices to; `hub_id` is its host name, or the id of an embedded hub."""
 
     TABLE = "linked_hub"
-    KEY = ("service_id", "host_name")
+    KEY = ("service_id", "hub_id")
     RAISES_REVISION = True
     service_id: str
-    host_name: str
+    hub_id: str
     etag: str
     document: bytes
     sealed: str

@@ -1,0 +1,156 @@
+"""Owns a store in dictionaries, for tests that need a store but no disk. It must not know any business rule.
+
+It passes the same contract suite as the real stores, and can be told to fail as they do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from idscope.model.etag import Absent, Anything, Expectation, Matches
+from idscope.storage import (
+    Delete,
+    ExpectationFailed,
+    Key,
+    OperationRow,
+    ProvisioningServiceRow,
+    Put,
+    Row,
+    StoreUnavailable,
+    Trim,
+    Unit,
+    Write,
+    key_of,
+)
+from idscope.storage.soundness import require_sound
+
+R = TypeVar("R", bound=Row)
+KeyValues = tuple[str | int, ...]
+
+
+class MemoryStore:
+    """A `Store` that keeps nothing after the test.
+
+    While `unavailable` holds a text, every call raises StoreUnavailable with it as the reason.
+    """
+
+    def __init__(self) -> None:
+        self.unavailable = ""
+        self._tables: dict[type[Row], dict[KeyValues, Row]] = {}
+        self._undo: list[Callable[[], None]] = []
+
+    async def commit(self, unit: Unit) -> None:
+        require_sound(unit)
+        self._require_available()
+        self._apply_or_undo(unit)
+        await asyncio.sleep(0)  # a real store lets others run before it answers; so must its fake
+
+    async def fetch(self, keys: Sequence[Key[Any]]) -> list[Any]:
+        self._require_available()
+        return [self._table(key.kind).get(key.values) for key in keys]
+
+    async def page(self, kind: type[R], prefix: KeyValues, after: KeyValues | None, limit: int) -> list[R]:
+        self._require_available()
+        table = self._table(kind)
+        found = sorted(key for key in table if key[: len(prefix)] == prefix)
+        behind = [key for key in found if after is None or key[len(prefix) :] > after]
+        return [table[key] for key in behind[: max(0, limit)]]
+
+    async def expired_operations(self, now: int, limit: int) -> list[OperationRow]:
+        self._require_available()
+        expired = [row for row in self._table(OperationRow).values() if row.lease_until < now]
+        return sorted(expired, key=lambda row: (row.lease_until, key_of(row).values))[:limit]
+
+    async def check(self) -> None:
+        self._require_available()
+
+    async def close(self) -> None:
+        self.unavailable = "the store is closed"
+
+    def _require_available(self) -> None:
+        if self.unavailable:
+            raise StoreUnavailable(reason=self.unavailable)
+
+    def _table(self, kind: type[R]) -> dict[KeyValues, R]:
+        return self._tables.setdefault(kind, {})  # type: ignore[return-value]  # a table holds rows of its kind only
+
+    def _apply_or_undo(self, unit: Unit) -> None:
+        self._undo.clear()
+        for index, write in enumerate(unit.writes):
+            if not self._apply(write):
+                for undo in reversed(self._undo):
+                    undo()
+                raise ExpectationFailed(index)
+
+    def _apply(self, write: Write) -> bool:
+        match write:
+            case Put(row, expect):
+                return self._put(row, expect)
+            case Delete(key, expect):
+                return self._delete(key, expect)
+            case Trim():
+                self._trim(write)
+        return True
+
+    def _put(self, row: Row, expect: Expectation) -> bool:
+        key = key_of(row)
+        stored = self._table(key.kind).get(key.values)
+        if not _holds(expect, stored):
+            return False
+        if isinstance(row, ProvisioningServiceRow):
+            revision = stored.revision if isinstance(stored, ProvisioningServiceRow) else 0
+            row = msgspec.structs.replace(row, revision=revision)
+        self._set(key, row)
+        self._raise_revision(row)
+        return True
+
+    def _delete(self, key: Key[Row], expect: Expectation) -> bool:
+        stored = self._table(key.kind).get(key.values)
+        if not _holds(expect, stored):
+            return False
+        if stored is not None:
+            self._set(key, None)
+            self._raise_revision(stored)
+        return True
+
+    def _trim(self, trim: Trim) -> None:
+        found = sorted(key for key in self._table(trim.kind) if key[: len(trim.prefix)] == trim.prefix)
+        for values in found[: max(0, len(found) - trim.keep)]:
+            self._set(Key(trim.kind, values), None)
+
+    def _raise_revision(self, row: Row) -> None:
+        if not row.RAISES_REVISION:
+            return
+        key = Key(ProvisioningServiceRow, (row.service_id,))  # type: ignore[attr-defined]  # all such rows have one
+        service = self._table(ProvisioningServiceRow).get(key.values)
+        if service is not None:
+            self._set(key, msgspec.structs.replace(service, revision=service.revision + 1))
+
+    def _set(self, key: Key[R], row: R | None) -> None:
+        """Store or remove a row, and remember how to take it back."""
+        table: dict[KeyValues, Row] = self._tables.setdefault(key.kind, {})
+        previous = table.get(key.values)
+        self._undo.append(lambda: _replace(table, key.values, previous))
+        _replace(table, key.values, row)
+
+
+def _replace(table: dict[KeyValues, Row], values: KeyValues, row: Row | None) -> None:
+    if row is None:
+        table.pop(values, None)
+    else:
+        table[values] = row
+
+
+def _holds(expect: Expectation, stored: Row | None) -> bool:
+    match expect:
+        case Anything():
+            return True
+        case Absent():
+            return stored is None
+        case Matches(etag):
+            return getattr(stored, "etag", None) == etag
+    return stored is not None

@@ -1,0 +1,28 @@
+"""Owns the claim: what came from outside, before anything of it is believed. It must not know what makes it true."""
+
+from __future__ import annotations
+
+import msgspec
+
+from idscope.events import Wire
+from idscope.model.api_version import ApiVersion
+from idscope.model.attestation import TpmAttestation
+from idscope.secret import Secret
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A device's claim to be `registration_id` of `id_scope`, with its credentials as presented.
+
+    `sas` is the whole authorization text; `chain` is DER, leaf first; `tpm` are the keys of a TPM that asks for a
+    challenge. `tracking_id` is told to the device with a refusal, `peer` is its address.
+    """
+
+    id_scope: str
+    registration_id: str
+    api_version: ApiVersion
+    wire: Wire
+    peer: str
+    tracking_id: str
+    sas: Secret | None = None
+    chain: tuple[bytes, ...] = ()
+    tpm: TpmAttestation | None = None

@@ -1,0 +1,49 @@
+"""Owns the three verdicts. Only this package may make an `Authenticated`; everyone else hands it on unread."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from idscope.errors import ProvisioningError
+from idscope.model.attestation import AttestationType
+
+KeySlot = Literal["primary", "secondary"]
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """How the device proved itself: the mechanism, and which of the enrollment's two slots it used."""
+
+    mechanism: AttestationType
+    slot: KeySlot
+
+
+class Authenticated(msgspec.Struct, frozen=True):
+    """A device that proved itself; `enrollment_id` is the individual enrollment that it matched.
+
+    The enrollment may be disabled: that is told by `register`, to a caller whose credential is good.
+    """
+
+    service_id: str
+    registration_id: str
+    registration_key: str
+    enrollment_id: str
+    proof: Proof
+
+
+class Challenge(msgspec.Struct, frozen=True):
+    """What a TPM must answer first; made once TPM attestation is built."""
+
+    authentication_key: bytes
+    key_name: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """`error` is what the device is told; its `reason` is for the operator only."""
+
+    error: ProvisioningError
+    matched_enrollment: str | None = None
+
+
+Verdict = Authenticated | Challenge | Refused

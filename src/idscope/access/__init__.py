@@ -1,5 +1,6 @@
 """Who calls, and may he."""
 
 from idscope.access.caller import Caller
+from idscope.access.service_sas import authenticate_service_caller, check_right
 
-__all__ = ["Caller"]
+__all__ = ["Caller", "authenticate_service_caller", "check_right"]

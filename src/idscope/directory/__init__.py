@@ -1,5 +1,6 @@
 """Which provisioning services and hubs this server holds, as one immutable snapshot per revision."""
 
+from idscope.directory.directory import Directory
 from idscope.directory.snapshot import (
     AccessPolicy,
     EmbeddedHub,
@@ -9,4 +10,4 @@ from idscope.directory.snapshot import (
     Snapshot,
 )
 
-__all__ = ["AccessPolicy", "EmbeddedHub", "LinkedHub", "ProvisioningService", "Right", "Snapshot"]
+__all__ = ["AccessPolicy", "Directory", "EmbeddedHub", "LinkedHub", "ProvisioningService", "Right", "Snapshot"]

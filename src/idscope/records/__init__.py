@@ -1,0 +1,24 @@
+"""How enrollments and registrations are written into rows and read back, secrets sealed on the way."""
+
+from idscope.records.enrollment import EnrollmentRecord, enrollment_row, read_enrollment, symmetric_keys
+from idscope.records.registration import (
+    Placement,
+    RegistrationRecord,
+    device_result,
+    read_registration,
+    registration_row,
+    registration_state,
+)
+
+__all__ = [
+    "EnrollmentRecord",
+    "Placement",
+    "RegistrationRecord",
+    "device_result",
+    "enrollment_row",
+    "read_enrollment",
+    "read_registration",
+    "registration_row",
+    "registration_state",
+    "symmetric_keys",
+]

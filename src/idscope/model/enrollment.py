@@ -45,7 +45,7 @@ class CustomAllocationDefinition(Document):
     api_version: str
 
 
-class IndividualEnrollment(Document):
+class IndividualEnrollment(Document, kw_only=True):
     """The device enrollment record; `registration_state` in a request is ignored, whatever it holds."""
 
     registration_id: str

@@ -38,7 +38,7 @@ class SymmetricKeyRegistrationResult(Document):
     enrollment_group_id: str | UnsetType = UNSET
 
 
-class DeviceRegistrationState(Document):
+class DeviceRegistrationState(Document, kw_only=True):
     """What the service API shows of a registration. Answers hold no null."""
 
     registration_id: str
@@ -71,7 +71,7 @@ class RegistrationOperationStatus(Document):
     registration_state: DeviceRegistrationResult | UnsetType = UNSET
 
 
-class ProvisioningServiceErrorDetails(Document):
+class ProvisioningServiceErrorDetails(Document, kw_only=True):
     error_code: int
     tracking_id: str
     message: str

@@ -1,0 +1,96 @@
+"""Owns a sample of each row, with values that are hard to store. It must not know who stores them."""
+
+from __future__ import annotations
+
+from idscope.storage import (
+    AccessPolicyRow,
+    AttemptRow,
+    CertificateThumbprintRow,
+    EmbeddedHubRow,
+    EnrollmentRow,
+    HubDeviceRow,
+    HubTwinRow,
+    LinkedHubRow,
+    OperationRow,
+    ProvisioningServiceRow,
+    RegistrationRow,
+    Row,
+    ServerRow,
+)
+
+SERVICE = "0ne00000001"
+
+
+def service(*, etag: str = "s1", revision: int = 0) -> ProvisioningServiceRow:
+    return ProvisioningServiceRow(service_id=SERVICE, etag=etag, document=b"{}", revision=revision)
+
+
+def registration(key: str, *, etag: str = "e1", document: bytes = b"{}") -> RegistrationRow:
+    return RegistrationRow(
+        service_id=SERVICE,
+        registration_key=key,
+        etag=etag,
+        status="assigned",
+        enrollment_group_key=None,
+        document=document,
+        sealed="",
+        created=1,
+        updated=2,
+    )
+
+
+def operation(key: str, *, lease_until: int) -> OperationRow:
+    return OperationRow(
+        service_id=SERVICE,
+        registration_key=key,
+        etag="o1",
+        guid="g",
+        owner="w",
+        lease_until=lease_until,
+        step="hub",
+        document=b"",
+        sealed="",
+        created=1,
+    )
+
+
+def attempt(bucket: str, at: int, attempt_id: str = "a") -> AttemptRow:
+    return AttemptRow(
+        service_id=SERVICE,
+        bucket=bucket,
+        at=at,
+        attempt_id=attempt_id,
+        registration_key="r",
+        verdict="refused",
+        document=b"",
+    )
+
+
+def device(device_id: str, *, etag: str = "d1") -> HubDeviceRow:
+    return HubDeviceRow(hub_id="h", device_id=device_id, etag=etag, document=b"{}", sealed="")
+
+
+ONE_OF_EACH: tuple[Row, ...] = (
+    ServerRow(name="server-key", sealed="v1:k:n:c"),
+    ProvisioningServiceRow(service_id="other", etag="e", document=b'{"a":1}'),
+    AccessPolicyRow(service_id=SERVICE, owner="hub/h", name="n", etag="e", document=b"\x00\xff", sealed="x"),
+    LinkedHubRow(service_id=SERVICE, hub_id="127.0.0.1", etag="e", document=b"", sealed=""),
+    EmbeddedHubRow(service_id=SERVICE, hub_id="h", etag="e", document="ü".encode()),
+    EnrollmentRow(
+        service_id=SERVICE,
+        registration_key="tpm-1",
+        etag="e",
+        attestation_type="tpm",
+        endorsement_key_hash="AB",
+        document=b"{}",
+        sealed="v1",
+        created=1_684_537_845_477_793,
+        updated=2**62,
+    ),
+    CertificateThumbprintRow(service_id=SERVICE, thumbprint="00FF", owner="enrollment/x"),
+    registration("ключ-'%_\\", document=bytes(range(256))),
+    operation("r", lease_until=-1),
+    attempt("", 5),
+    device("Device"),
+    HubTwinRow(hub_id="h", device_id="Device", etag="e", document=b"x" * 100_000),
+)

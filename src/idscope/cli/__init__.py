@@ -1,0 +1,5 @@
+"""The command line: a file per noun."""
+
+from idscope.cli.root import main
+
+__all__ = ["main"]

@@ -1,0 +1,20 @@
+"""Owns the command `idscope` and its list of subcommands. It must not know what any of them does."""
+
+from __future__ import annotations
+
+import click
+
+from idscope import __version__
+from idscope.cli.completion import completion
+from idscope.cli.serve import serve
+from idscope.cli.settings import settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="idscope")
+def main() -> None:
+    """A self-hosted Device Provisioning Service, wire-compatible with Azure IoT Hub DPS."""
+
+
+for command in (serve, settings, completion):
+    main.add_command(command)

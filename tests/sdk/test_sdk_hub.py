@@ -274,3 +274,18 @@ def test_a_wrong_hub_policy_key_is_refused(deployment: Any, registration_id: str
         with pytest.raises(SdkError) as refused:
             driver.call("hub.get_device", connection_string=stranger, device_id=registration_id)
         assert refused.value.status == 401
+
+
+def test_quirk_any_etag_comes_in_quotes(hub: Hub, registration_id: str) -> None:
+    # Both SDKs send If-Match: "*" where the caller gives no etag.
+    device = identity(registration_id)
+    hub("create_device", device=device)
+
+    assert hub("update_device", device={**device, "status": "disabled"})["status"] == "disabled"
+    hub("delete_device", device_id=registration_id)
+
+
+def test_quirk_node_lists_devices_with_a_trailing_slash(deployment: Any, registration_id: str) -> None:
+    deployment.hub(NODE, "create_device", device=identity(registration_id))
+
+    assert registration_id in {device["deviceId"] for device in deployment.hub(NODE, "list_devices")}

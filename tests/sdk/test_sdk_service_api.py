@@ -408,10 +408,3 @@ def test_quirk_node_posts_bulk_to_a_path_with_a_trailing_slash(deployment: Any, 
     node = deployment.service(NODE)
 
     assert node.bulk("create", [symmetric_key_enrollment(new_id())])["isSuccessful"] is True
-
-
-def test_quirk_node_signs_a_token_that_expires_in_the_year_58000(deployment: Any, registration_id: str) -> None:
-    # fromConnectionString passes Date.now(), milliseconds, where the token wants seconds.
-    node = deployment.service(NODE)
-
-    assert node.put(symmetric_key_enrollment(registration_id))["registrationId"] == registration_id

@@ -58,17 +58,25 @@ class UnsupportedApiVersion(InvalidArgument):
     default_message = "The api-version is missing or not supported."
 
 
-class CustomAllocationFailed(ProvisioningError):
+class AllocationFailed(ProvisioningError):
+    """The branch of what ends a registration as `failed`; `lasting` says that another try cannot help."""
+
+    def __init__(self, message: str | None = None, *, reason: str = "", lasting: bool = False) -> None:
+        super().__init__(message, reason=reason)
+        self.lasting = lasting
+
+
+class CustomAllocationFailed(AllocationFailed):
     error_code = 400207
     default_message = "Custom allocation failed."
 
 
-class NoHubAvailable(ProvisioningError):
+class NoHubAvailable(AllocationFailed):
     error_code = 400208
     default_message = "No IoT hub is available for this enrollment."
 
 
-class HubRefused(ProvisioningError):
+class HubRefused(AllocationFailed):
     error_code = 400209
     default_message = "The IoT hub refused the provisioning service."
 
@@ -207,10 +215,22 @@ class HubArgumentInvalid(HubError):
     default_message = "BadRequest"
 
 
+class HubDeviceDefinedTwice(HubError):
+    error_code = 400011
+    code_word = "DeviceDefinedMultipleTimes"
+    default_message = "A device may be named only once in a bulk operation."
+
+
 class HubUnauthorized(HubError):
     error_code = 401002
     code_word = "IotHubUnauthorizedAccess"
     default_message = "Unauthorized"
+
+
+class HubTwinTooLarge(HubError):
+    error_code = 403100
+    code_word = "DeviceModelMaxPropertiesExceeded"
+    default_message = "The twin is too large."
 
 
 class HubDeviceNotFound(HubError):
@@ -229,6 +249,12 @@ class HubPreconditionFailed(HubError):
     error_code = 412001
     code_word = "PreconditionFailed"
     default_message = "Precondition failed."
+
+
+class HubTooManyDevices(HubError):
+    error_code = 413002
+    code_word = "TooManyDevices"
+    default_message = "Too many devices in one bulk operation."
 
 
 class HubThrottled(HubError):

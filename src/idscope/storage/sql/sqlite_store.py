@@ -41,8 +41,8 @@ class HealthRow(Row):
 class SqliteStore:
     """A `Store` for one event loop; any number of processes may have the same file open.
 
-    Reads run in the event loop's own thread: a row by its key takes 10 to 20 µs, a hop to another thread and back
-    several times that.
+    Reads run in the event loop's own thread. Measured: one row by its key 10 µs, four rows of one instant 20 µs, a
+    page of 100 rows 150 µs; but to another thread and back 66 µs, and it would contend for the interpreter too.
     """
 
     def __init__(self, database: Path, *, queue_limit: int = QUEUE_LIMIT, wal_limit: int = WAL_LIMIT) -> None:

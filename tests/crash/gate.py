@@ -80,7 +80,7 @@ def synchronous_off() -> dict[str, str]:
 def built(folder: Path, source: str) -> Path:
     """Compile one of the shims into the folder."""
     library = (folder / source).with_suffix(".so")
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, _HERE / source, "-ldl"]
+    command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(_HERE / source), "-ldl"]
     subprocess.run(command, check=True, timeout=60)
     return library
 

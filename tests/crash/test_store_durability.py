@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from store_child import Committer
 from store_recovery import whole_units
 
 
-def acknowledges_while_the_gate_is_closed(folder: Path, environment: Mapping[str, str]) -> bool:
+def acknowledges_while_the_gate_is_closed(folder: Path, environment: dict[str, str]) -> bool:
     """Commit behind a closed gate; then open it, and everything must be acknowledged after all."""
     gate = FsyncGate(folder)
     with Committer(folder / "store.db", environment=gate.environment | environment) as child:

@@ -8,4 +8,4 @@ from idscope.errors import CustomAllocationFailed
 
 def allocate_custom(_: AllocationRequest) -> str:
     """Raises CustomAllocationFailed: this version calls no webhook, and never assigns silently without one."""
-    raise CustomAllocationFailed("Custom allocation is not available in this version.")
+    raise CustomAllocationFailed("Custom allocation is not available in this version.", lasting=True)

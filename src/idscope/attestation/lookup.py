@@ -24,6 +24,7 @@ class Candidates(msgspec.Struct, frozen=True):
 
     service_id: str
     enrollment: IndividualEnrollment | None
+    enrollment_etag: str = ""
     keys: tuple[Secret, ...] = ()
 
 

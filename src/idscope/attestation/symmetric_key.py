@@ -18,9 +18,7 @@ _KEY_NAMES = frozenset({"", "registration"})
 def judge_individual(claim: Claim, enrollment: IndividualEnrollment, candidates: Candidates, now: int) -> Verdict:
     """Authenticated where a token for this very registration is signed with one of the enrollment's keys."""
     try:
-        if claim.sas is None:
-            raise SasRefused("no token was sent, and the enrollment attests by symmetric key")
-        token = parse_sas(claim.sas.reveal())
+        token = _presented_token(claim)
         _check_resource(token, claim)
         slot = _signing_slot(token, candidates.keys)
         check_expiry(token, now)
@@ -28,11 +26,19 @@ def judge_individual(claim: Claim, enrollment: IndividualEnrollment, candidates:
         return Refused(Unauthorized(reason=str(refusal)), enrollment.registration_id)
     return Authenticated(
         service_id=candidates.service_id,
-        registration_id=claim.registration_id,
         registration_key=claim.registration_id.lower(),
         enrollment_id=enrollment.registration_id,
+        enrollment_etag=candidates.enrollment_etag,
         proof=Proof("symmetricKey", slot),
+        claim=claim,
+        at=now,
     )
+
+
+def _presented_token(claim: Claim) -> SasToken:
+    if claim.sas is None:
+        raise SasRefused("no token was sent, and the enrollment attests by symmetric key")
+    return parse_sas(claim.sas.reveal())
 
 
 def _check_resource(token: SasToken, claim: Claim) -> None:

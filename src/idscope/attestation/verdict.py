@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from idscope.attestation.claim import Claim
 from idscope.errors import ProvisioningError
 from idscope.model.attestation import AttestationType
 
@@ -20,16 +21,19 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 class Authenticated(msgspec.Struct, frozen=True):
-    """A device that proved itself; `enrollment_id` is the individual enrollment that it matched.
+    """A device that proved itself at the time `at`, against the enrollment in the state `enrollment_etag`.
 
-    The enrollment may be disabled: that is told by `register`, to a caller whose credential is good.
+    The enrollment may be disabled: that is told by `register`, to a caller whose credential is good. The claim stays
+    with it, so that a connection that lives on can be judged again once its enrollment changed.
     """
 
     service_id: str
-    registration_id: str
     registration_key: str
     enrollment_id: str
+    enrollment_etag: str
     proof: Proof
+    claim: Claim
+    at: int
 
 
 class Challenge(msgspec.Struct, frozen=True):

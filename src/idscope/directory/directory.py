@@ -57,7 +57,7 @@ class Directory:
                 )
                 for row in services
             ),
-            tuple(read_hub(row, policies.get(hub_owner(row.hub_id), {}), address) for row in hubs),
+            tuple(read_hub(row, policies.get(hub_owner(row.hub_id), {}), self._own_names) for row in hubs),
         )
         return self._snapshot
 

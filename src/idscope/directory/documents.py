@@ -9,7 +9,7 @@ from idscope.model.document import decode, encode, encode_revealing
 from idscope.model.enrollment import AllocationPolicy
 from idscope.model.etag import new_etag
 from idscope.secret import Secret
-from idscope.security.sealing import Sealer
+from idscope.security.sealing import Place, Sealer
 from idscope.storage import AccessPolicyRow, EmbeddedHubRow, LinkedHubRow, ProvisioningServiceRow
 
 
@@ -107,9 +107,10 @@ def read_service(
     )
 
 
-def read_hub(row: EmbeddedHubRow, policies: dict[str, AccessPolicy], own_address: str) -> EmbeddedHub:
-    name = decode(row.document, HubDocument).host_name or own_address
-    return EmbeddedHub(row.hub_id, (name.lower(),), policies)
+def read_hub(row: EmbeddedHubRow, policies: dict[str, AccessPolicy], own_names: tuple[str, ...]) -> EmbeddedHub:
+    name = decode(row.document, HubDocument).host_name
+    names = own_names if name is None else (name,)
+    return EmbeddedHub(row.hub_id, tuple(dict.fromkeys(one.lower() for one in names)), policies)
 
 
 def read_linked_hub(row: LinkedHubRow, own_address: str) -> LinkedHub:

@@ -17,7 +17,6 @@ from idscope.model.registration import (
     DeviceRegistrationResult,
     DeviceRegistrationState,
     EnrollmentStatus,
-    SymmetricKeyRegistrationResult,
     X509RegistrationResult,
 )
 from idscope.storage import RegistrationRow
@@ -133,15 +132,13 @@ def registration_state(record: RegistrationRecord) -> DeviceRegistrationState:
 
 
 def device_result(record: RegistrationRecord, version: ApiVersion) -> DeviceRegistrationResult:
-    """What the device is shown: the same etag and times, its own mechanism, and an older client's substatus."""
+    """What the device is shown: the same etag and times, `x509` (observed as {}), and an older client's substatus."""
     state = registration_state(record)
     substatus = state.substatus
     if substatus == "reprovisionedToInitialAssignment" and version <= _LAST_WITHOUT_REPROVISIONED:
         substatus = "initialAssignment"
     members = {name: getattr(state, name) for name in state.__struct_fields__}
     members["substatus"] = substatus
-    if record.status == "assigned" and record.mechanism == "symmetricKey":
-        members["symmetric_key"] = SymmetricKeyRegistrationResult()
     if record.status == "assigned" and record.mechanism == "x509":
         members["x509"] = X509RegistrationResult()
     return DeviceRegistrationResult(**members)

@@ -36,31 +36,50 @@ def new_tracking_id() -> str:
     return str(uuid.uuid4())
 
 
-def error_answer(error: IdscopeError, tracking_id: str, now: int) -> Answer:
-    """The error in the catalogue's JSON, with its code as a header."""
-    headers: list[tuple[bytes, bytes]] = []
-    if isinstance(error, HubError):
-        headers.append((b"iothub-errorcode", error.code_word.encode()))
-        body = encode(
-            _HubErrorBody(
-                f"ErrorCode:{error.code_word};{error.message}",
-                f"Tracking ID:{tracking_id.replace('-', '')}-TimeStamp:{_hub_time(now)}",
-            )
-        )
+# The hub's code words for what happens before a hub is asked.
+_HUB_WORDS: Final = {
+    400: "ArgumentInvalid",
+    401: "IotHubUnauthorizedAccess",
+    404: "ResourceNotFound",
+    405: "MethodNotAllowed",
+    408: "RequestTimeout",
+    413: "MessageTooLarge",
+    415: "UnsupportedMediaType",
+    429: "ThrottlingException",
+    503: "ServiceUnavailable",
+}
+
+
+def error_answer(error: IdscopeError, tracking_id: str, now: int, *, in_hub_words: bool = False) -> Answer:
+    """The error in the catalogue's JSON with its code as a header; in a hub's form where a hub was meant."""
+    if in_hub_words or isinstance(error, HubError):
+        header, body = _hub_error(error, tracking_id, now)
     else:
-        headers.append((b"x-ms-error-code", str(error.error_code).encode()))
-        body = encode(
-            ProvisioningServiceErrorDetails(
-                error_code=error.error_code,
-                tracking_id=tracking_id,
-                message=error.message,
-                info=UNSET if error.info is None else dict(error.info),
-                timestamp_utc=format_time(now),
-            )
-        )
+        header, body = _provisioning_error(error, tracking_id, now)
+    headers = [header]
     if isinstance(error, MethodNotAllowed) and error.allowed:
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     return Answer(error.status, body, tuple(headers))
+
+
+def _provisioning_error(error: IdscopeError, tracking_id: str, now: int) -> tuple[tuple[bytes, bytes], bytes]:
+    details = ProvisioningServiceErrorDetails(
+        error_code=error.error_code,
+        tracking_id=tracking_id,
+        message=error.message,
+        info=UNSET if error.info is None else dict(error.info),
+        timestamp_utc=format_time(now),
+    )
+    return (b"x-ms-error-code", str(error.error_code).encode()), encode(details)
+
+
+def _hub_error(error: IdscopeError, tracking_id: str, now: int) -> tuple[tuple[bytes, bytes], bytes]:
+    word = error.code_word if isinstance(error, HubError) else _HUB_WORDS.get(error.status, "ServerError")
+    body = _HubErrorBody(
+        f"ErrorCode:{word};{error.message}",
+        f"Tracking ID:{tracking_id.replace('-', '')}-TimeStamp:{_hub_time(now)}",
+    )
+    return (b"iothub-errorcode", word.encode()), encode(body)
 
 
 def _hub_time(now: int) -> str:

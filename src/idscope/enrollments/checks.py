@@ -1,0 +1,86 @@
+"""Owns what an enrollment must look like to be stored. It must not know what stands in the store.
+
+Deliberately lenient where the live service is: hubs that are not linked, `static` without hubs, a webhook beside
+another policy and unknown CA references are stored, and judged when a device registers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+from idscope.errors import InvalidArgument, InvalidRegistrationId
+from idscope.model.attestation import AttestationMechanism, TpmAttestation, X509Attestation
+from idscope.model.device_identity import check_device_id
+from idscope.model.document import UNSET, FreeObject, UnsetType, given, is_present
+from idscope.model.enrollment import IndividualEnrollment
+from idscope.model.etag import check_body_etag
+from idscope.model.registration_id import registration_key
+
+_MAX_ENDORSEMENT_KEY: Final = 2048
+_MAX_TEXT: Final = 1024
+
+
+def check_enrollment(enrollment: IndividualEnrollment, path_id: str | None) -> str:
+    """The enrollment's registration key. Raises InvalidArgument and its kin; `path_id` None in bulk operations."""
+    key = registration_key(enrollment.registration_id)
+    if path_id is not None and registration_key(path_id) != key:
+        raise InvalidRegistrationId("Invalid RegistrationId: the id in the path is not the one in the body.")
+    check_body_etag(given(enrollment.etag))
+    device_id = given(enrollment.device_id)
+    if device_id is not None:
+        check_device_id(device_id)
+    _check_attestation(enrollment.attestation)
+    _check_free_objects(enrollment)
+    for hub in (*(given(enrollment.iot_hubs) or ()), given(enrollment.iot_hub_host_name) or ""):
+        if len(hub) > _MAX_TEXT:
+            raise InvalidArgument("An IoT hub host name is too long.")
+    definition = given(enrollment.custom_allocation_definition)
+    if given(enrollment.allocation_policy) == "custom" and definition is None:
+        raise InvalidArgument("A CustomAllocationDefinition is required when the allocation policy is set to 'Custom'")
+    if definition is not None and not (definition.webhook_url and definition.api_version):
+        raise InvalidArgument("webhookUrl and apiVersion of customAllocationDefinition must not be empty.")
+    return key
+
+
+def _check_attestation(attestation: AttestationMechanism) -> None:
+    """Whatever is there must be usable, and what `type` names must be there (symmetric keys may be left out)."""
+    tpm, x509 = given(attestation.tpm), given(attestation.x509)
+    if (attestation.type == "tpm" and tpm is None) or (attestation.type == "x509" and not _names_any(x509)):
+        raise InvalidArgument("TPM or X509 attestation is required.")
+    if tpm is not None:
+        _check_tpm(tpm)
+
+
+def _names_any(x509: X509Attestation | None) -> bool:
+    if x509 is None:
+        return False
+    pairs = (given(x509.client_certificates), given(x509.signing_certificates), given(x509.ca_references))
+    return any(pair is not None and (given(pair.primary) or given(pair.secondary)) for pair in pairs)
+
+
+def _check_tpm(tpm: TpmAttestation) -> None:
+    """Keys are Base64 of a TPM2B_PUBLIC: two bytes of size, then as many as they say."""
+    for name, text in (("endorsementKey", tpm.endorsement_key), ("storageRootKey", given(tpm.storage_root_key))):
+        if text is None or (text == "" and name == "storageRootKey"):
+            continue
+        try:
+            data = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raise InvalidArgument(f"{name} is not Base64.") from None
+        if not 2 < len(data) <= _MAX_ENDORSEMENT_KEY or int.from_bytes(data[:2], "big") != len(data) - 2:
+            raise InvalidArgument(f"{name} is not a TPM2B_PUBLIC structure.")
+
+
+def _check_free_objects(enrollment: IndividualEnrollment) -> None:
+    twin = given(enrollment.initial_twin)
+    properties = None if twin is None else given(twin.properties)
+    members: tuple[tuple[str, FreeObject | UnsetType], ...] = (
+        ("optionalDeviceInformation", enrollment.optional_device_information),
+        ("initialTwin.tags", UNSET if twin is None else twin.tags),
+        ("initialTwin.properties.desired", UNSET if properties is None else properties.desired),
+    )
+    for name, value in members:
+        if is_present(value) and not bytes(value).startswith(b"{"):  # type: ignore[arg-type]  # present, so not UNSET
+            raise InvalidArgument(f"Invalid request body: {name} must be an object.")

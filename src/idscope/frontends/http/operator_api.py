@@ -1,0 +1,98 @@
+"""Owns the operator listener's rows: is it alive, is it ready, what does it serve, the OpenAPI documents.
+It must not be reachable by devices: these rows stand on a listener of their own."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from idscope import __version__
+from idscope.clock import Clock, format_time
+from idscope.directory import Directory, Right
+from idscope.errors import RouteNotFound, ServiceUnavailable
+from idscope.frontends.http.answers import Answer
+from idscope.frontends.http.openapi import openapi_document, openapi_index
+from idscope.frontends.http.operations import Api, Operation, Request
+from idscope.model.document import Document, encode
+from idscope.storage import Store
+
+
+class Health(Document):
+    status: str
+
+
+class Status(Document):
+    version: str
+    started_utc: str
+    id_scopes: list[str]
+    hubs: list[str]
+
+
+class OperatorUseCases(msgspec.Struct, frozen=True):
+    """`operations` are the rows that are documented; `started` in microseconds."""
+
+    store: Store
+    directory: Directory
+    clock: Clock
+    operations: tuple[Operation, ...]
+    started: int
+
+
+async def healthz(_: OperatorUseCases, __: Request) -> Answer:
+    """The process answers."""
+    return Answer(200, encode(Health(status="ok")))
+
+
+async def readyz(operator: OperatorUseCases, _: Request) -> Answer:
+    """The store can be read and written, and there is a service to serve."""
+    await operator.store.check()
+    if not operator.directory.snapshot.services:
+        raise ServiceUnavailable("No provisioning service is loaded.")
+    return Answer(200, encode(Health(status="ready")))
+
+
+async def status(operator: OperatorUseCases, _: Request) -> Answer:
+    snapshot = operator.directory.snapshot
+    document = Status(
+        version=__version__,
+        started_utc=format_time(operator.started),
+        id_scopes=[service.service_id for service in snapshot.services],
+        hubs=[hub.host_names[0] for hub in snapshot.hubs],
+    )
+    return Answer(200, encode(document))
+
+
+async def openapi_list(operator: OperatorUseCases, _: Request) -> Answer:
+    return Answer(200, encode(openapi_index(operator.operations)))
+
+
+async def openapi(operator: OperatorUseCases, request: Request) -> Answer:
+    document = openapi_document(
+        operator.operations, request.path["api"].lower(), request.path["version"].lower().removesuffix(".json")
+    )
+    if document is None:
+        raise RouteNotFound("There is no such OpenAPI document; GET /openapi lists them.")
+    return Answer(200, encode(document))
+
+
+def _row(operation_id: str, path: str, handler: Any, document: Any, summary: str, right: Right | None) -> Operation:
+    return Operation(
+        operation_id=operation_id,
+        api=Api.OPERATOR,
+        method="GET",
+        path=path,
+        handler=handler,
+        right=right,
+        responses={200: document},
+        summary=summary,
+    )
+
+
+OPERATOR_OPERATIONS: Final = (
+    _row("Health", "/healthz", healthz, Health, "Whether the process answers.", None),
+    _row("Readiness", "/readyz", readyz, Health, "Whether it can serve: the store can be read and written.", None),
+    _row("OpenApi_List", "/openapi", openapi_list, dict[str, list[str]], "The OpenAPI documents there are.", None),
+    _row("OpenApi_Get", "/openapi/{api}/{version}", openapi, dict[str, Any], "One OpenAPI 3.1 document.", None),
+    _row("Status_Get", "/admin/status", status, Status, "What runs here.", Right.SERVICE_CONFIG),
+)

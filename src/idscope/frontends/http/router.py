@@ -1,0 +1,225 @@
+"""Owns the way of a request through the table: find the row, check the version, authorize, decode, call, answer.
+It must not know what any row does; it is the one place where an error becomes an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import structlog
+
+from idscope.access import Caller, authenticate_admin, authenticate_service_caller, check_right
+from idscope.clock import Clock
+from idscope.directory import Directory, EmbeddedHub, ProvisioningService
+from idscope.errors import (
+    BodyTooLarge,
+    HubArgumentInvalid,
+    HubUnauthorized,
+    IdscopeError,
+    InternalError,
+    InvalidArgument,
+    MalformedJson,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from idscope.frontends.http.answers import Answer, complete_headers, error_answer, new_tracking_id
+from idscope.frontends.http.operations import Api, Operation, Request
+from idscope.frontends.http.routes import Routes
+from idscope.model.api_version import CURRENT, ApiVersion, check_published, parse_api_version
+from idscope.model.document import decode
+from idscope.secret import Secret
+from idscope.security.sas import SasRefused
+
+_log = structlog.get_logger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_MAX_QUERY_FIELDS: Final = 32
+
+
+class ClientDisconnected(Exception):
+    """The client went away before its request was complete; nobody is there to answer."""
+
+
+class Router:
+    """An ASGI application over some rows of the table.
+
+    `use_cases` is what the handlers of each API get as their first argument.
+    """
+
+    def __init__(
+        self,
+        operations: tuple[Operation, ...],
+        use_cases: Mapping[Api, Any],
+        *,
+        directory: Directory,
+        clock: Clock,
+        admin_token: Secret,
+        strict_api_versions: bool = False,
+    ) -> None:
+        self._routes = Routes(operations)
+        self._use_cases = use_cases
+        self._directory = directory
+        self._clock = clock
+        self._admin_token = admin_token
+        self._strict = strict_api_versions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        tracking_id = new_tracking_id()
+        try:
+            answer = await self._answer(scope, receive, tracking_id)
+        except ClientDisconnected:
+            return
+        except IdscopeError as error:
+            _log.debug("refused", tracking_id=tracking_id, code=error.error_code, reason=error.reason or error.message)
+            answer = self._error_answer(error, scope, tracking_id)
+        except Exception:  # noqa: BLE001 - the one catch-all: nobody is left without an answer
+            _log.exception("a request failed inside the server", tracking_id=tracking_id)
+            answer = self._error_answer(InternalError(), scope, tracking_id)
+        headers = complete_headers(answer, tracking_id)
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, scope: Scope, receive: Receive, tracking_id: str) -> Answer:
+        path = _path(scope)
+        match = self._routes.find(scope["method"], path)
+        operation = match.operation
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query = _query(scope["query_string"])
+        version = self._api_version(operation.api, query.get("api-version"))
+        host = _bare_host(headers.get("host", ""))
+        service, hub, caller = self._authorize(operation, host, headers.get("authorization"), path)
+        body = await _read_body(receive, operation.body_limit)
+        client = scope.get("client")
+        request = Request(
+            operation=operation,
+            path=match.path,
+            query=query,
+            headers=headers,
+            api_version=version,
+            tracking_id=tracking_id,
+            host=host,
+            peer=client[0] if client else "",
+            body=_decoded(operation, body, headers.get("content-type")),
+            raw_body=body,
+            chain=_chain(scope),
+            caller=caller,
+            service=service,
+            hub=hub,
+        )
+        return await operation.handler(self._use_cases[operation.api], request)
+
+    def _api_version(self, api: Api, text: str | None) -> ApiVersion:
+        if api is Api.OPERATOR:
+            return CURRENT
+        version = parse_api_version(text)
+        if api is Api.SERVICE or (api is Api.DEVICE and self._strict):
+            check_published(version)
+        return version
+
+    def _authorize(
+        self, operation: Operation, host: str, authorization: str | None, path: str
+    ) -> tuple[ProvisioningService | None, EmbeddedHub | None, Caller | None]:
+        """Ask `access` once. Raises Unauthorized, HubUnauthorized."""
+        snapshot = self._directory.snapshot
+        right = operation.right
+        if operation.api is Api.SERVICE:
+            service = snapshot.service_by_host(host)
+            try:
+                caller = authenticate_service_caller(
+                    authorization, service.policies, service.host_names, path, self._clock.now()
+                )
+            except SasRefused as refused:
+                raise Unauthorized(reason=str(refused)) from None
+            if right is not None:
+                check_right(caller, right, Unauthorized)
+            return service, None, caller
+        if operation.api is Api.HUB:
+            hub = snapshot.hub_by_host(host)
+            if hub is None:
+                raise HubArgumentInvalid("This server has no embedded hub.")
+            try:
+                caller = authenticate_service_caller(
+                    authorization, hub.policies, hub.host_names, path, self._clock.now()
+                )
+            except SasRefused as refused:
+                raise HubUnauthorized(reason=str(refused)) from None
+            if right is not None:
+                check_right(caller, right, HubUnauthorized)
+            return None, hub, caller
+        if right is not None:
+            return None, None, authenticate_admin(authorization, self._admin_token)
+        return None, None, None
+
+    def _error_answer(self, error: IdscopeError, scope: Scope, tracking_id: str) -> Answer:
+        in_hub_words = self._routes.api_of(_path(scope)) is Api.HUB
+        return error_answer(error, tracking_id, self._clock.now(), in_hub_words=in_hub_words)
+
+
+def _path(scope: Scope) -> str:
+    """The path as it was sent, undecoded, without the query."""
+    raw: bytes = scope["raw_path"]
+    return raw.partition(b"?")[0].decode("latin-1")
+
+
+def _query(query_string: bytes) -> dict[str, str]:
+    """The first value of each name. Raises InvalidArgument."""
+    try:
+        pairs = parse_qsl(
+            query_string.decode("utf-8"),
+            keep_blank_values=True,
+            max_num_fields=_MAX_QUERY_FIELDS,
+            errors="strict",
+        )
+    except (UnicodeDecodeError, ValueError):
+        raise InvalidArgument("The query string is not valid.") from None
+    query: dict[str, str] = {}
+    for name, value in pairs:
+        query.setdefault(name.lower(), value)
+    return query
+
+
+def _bare_host(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    bare = name if colon and port.isdigit() else host
+    return bare.strip("[]").lower()
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes:
+    """Raises BodyTooLarge, ClientDisconnected."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise BodyTooLarge(f"The request body is larger than {limit} bytes.")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _decoded(operation: Operation, body: bytes, content_type: str | None) -> Any:
+    """The document in the body, None where none was sent.
+
+    Raises MalformedJson, InvalidArgument, UnsupportedMediaType.
+    """
+    if operation.request_type is None:
+        return None
+    if not body:
+        if operation.body_required:
+            raise MalformedJson("A request body is required.")
+        return None
+    if content_type and "json" not in content_type.partition(";")[0].lower():
+        raise UnsupportedMediaType
+    return decode(body, operation.request_type)
+
+
+def _chain(scope: Scope) -> tuple[bytes, ...]:
+    tls = scope.get("extensions", {}).get("tls")
+    chain: tuple[bytes, ...] = () if tls is None else tls["client_certificate_chain"]
+    return chain

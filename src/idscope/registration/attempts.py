@@ -1,0 +1,126 @@
+"""Owns the keeping of attempts: written in batches, never awaited by a device, bounded. It must not judge them.
+
+Attempts of ids that match an enrollment are bounded per id; all others share one bound, so that a flood of unknown
+ids pushes out nothing of the known ones. What is not written yet when a worker is killed is lost: an attempt tells
+an operator something, it is no acknowledged state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, Literal
+
+import msgspec
+import structlog
+
+from idscope.attestation import Claim
+from idscope.errors import IdscopeError, ServiceUnavailable
+from idscope.events import Attempt, Verdict
+from idscope.model.document import encode
+from idscope.storage import AttemptRow, Put, Store, Trim, Unit, Write
+
+_log = structlog.get_logger(__name__)
+
+BATCH: Final = 500
+_UNKNOWN_TRIM_EVERY: Final = 20  # flushes; a trim reads the whole bucket
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One run of a verb, begun at `started`; `service_id` and `key` are empty where the claim names none."""
+
+    claim: Claim
+    service_id: str
+    key: str
+    verb: Literal["authenticate", "register"]
+    started: int
+    matched: str | None
+
+    def attempt(
+        self, verdict: Verdict, now: int, *, steps: tuple[str, ...] = (), error: IdscopeError | None = None
+    ) -> Attempt:
+        """What is kept of it. Ids that are not of the published form are cut, not trusted."""
+        claim = self.claim
+        return Attempt(
+            attempt_id=claim.tracking_id,
+            at=self.started,
+            service_id=self.service_id,
+            registration_id=claim.registration_id[:200],
+            registration_key=self.key,
+            known=self.matched is not None,
+            wire=claim.wire,
+            peer=claim.peer,
+            api_version=str(claim.api_version),
+            verb=self.verb,
+            verdict=verdict,
+            steps=steps,
+            matched_enrollment=self.matched,
+            error_code=None if error is None else error.error_code,
+            reason="" if error is None else error.reason or error.message,
+            duration_us=now - self.started,
+        )
+
+
+class AttemptRecorder:
+    """Takes attempts at once and writes them every `interval` seconds; beyond `capacity` the oldest are dropped."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        kept_per_id: int = 10,
+        kept_unknown: int = 10_000,
+        capacity: int = 5_000,
+        interval: float = 0.2,
+    ) -> None:
+        self._store = store
+        self._kept_per_id = kept_per_id
+        self._kept_unknown = kept_unknown
+        self._waiting: deque[Attempt] = deque(maxlen=capacity)
+        self._interval = interval
+        self._flushes = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def record(self, attempt: Attempt) -> None:
+        self._waiting.append(attempt)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._write_soon())
+
+    async def close(self) -> None:
+        """Write what waits."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        while self._waiting:
+            await self._flush()
+
+    async def _write_soon(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(self._interval)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        writes: list[Write] = [Put(_row(attempt)) for attempt in batch]
+        buckets = {(attempt.service_id, attempt.registration_key) for attempt in batch if attempt.known}
+        writes += [Trim(AttemptRow, bucket, self._kept_per_id) for bucket in sorted(buckets)]
+        self._flushes += 1
+        if self._flushes % _UNKNOWN_TRIM_EVERY == 1:
+            services = sorted({attempt.service_id for attempt in batch if not attempt.known})
+            writes += [Trim(AttemptRow, (service, ""), self._kept_unknown) for service in services]
+        try:
+            await self._store.commit(Unit(tuple(writes)))
+        except ServiceUnavailable as error:
+            _log.warning("attempts were not kept", count=len(batch), reason=error.reason)
+
+
+def _row(attempt: Attempt) -> AttemptRow:
+    return AttemptRow(
+        service_id=attempt.service_id,
+        bucket=attempt.registration_key if attempt.known else "",
+        at=attempt.at,
+        attempt_id=attempt.attempt_id,
+        registration_key=attempt.registration_key,
+        verdict=attempt.verdict,
+        document=encode(attempt),
+    )

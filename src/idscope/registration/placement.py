@@ -1,0 +1,130 @@
+"""Owns the choice of a hub and the standing of the device on it. It must not know what becomes of the result.
+
+Both steps can be done again at any time and end in the same place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from idscope.allocation import AllocationRequest, CandidateHub, allocate
+from idscope.attestation import Proof
+from idscope.directory import LinkedHub, ProvisioningService
+from idscope.errors import HubDeviceExists, HubPreconditionFailed, HubUnavailable, NoHubAvailable
+from idscope.hubs.connector import HubConnector
+from idscope.model.device_identity import HubCredential, HubDevice, SymmetricKeys, TwinContent
+from idscope.model.document import given
+from idscope.model.enrollment import AllocationPolicy, IndividualEnrollment
+from idscope.model.etag import ABSENT, PRESENT, Matches
+from idscope.records import Placement, symmetric_keys
+
+Connectors = Callable[[LinkedHub], HubConnector]
+
+_RACES = 3  # how often a device may change under our hands before the hub counts as unwilling
+
+
+def choose_hub(
+    service: ProvisioningService, enrollment: IndividualEnrollment, registration_key: str, current: Placement | None
+) -> Placement:
+    """Where the device belongs. Raises NoHubAvailable, CustomAllocationFailed.
+
+    A device stays at its hub while that hub is still one of the candidates.
+    """
+    hubs, named = _candidates(service, enrollment)
+    policy: AllocationPolicy = given(enrollment.allocation_policy) or service.allocation_policy
+    if current is not None and policy != "custom":
+        if any(hub.hub_id == current.hub_id for hub in hubs) or _never_moves(enrollment):
+            return _placement(service, current.hub_id, current.device_id)
+        if hubs:
+            raise NoHubAvailable("Moving a device to another IoT hub is not available in this version.", lasting=True)
+    request = AllocationRequest(
+        registration_key, tuple(CandidateHub(hub.hub_id, hub.allocation_weight) for hub in hubs), named
+    )
+    device_id = given(enrollment.device_id) or enrollment.registration_id
+    return _placement(service, allocate(policy, request), device_id)
+
+
+def _candidates(service: ProvisioningService, enrollment: IndividualEnrollment) -> tuple[tuple[LinkedHub, ...], bool]:
+    """The linked hubs that the enrollment allows, and whether it names them; `iotHubs` beats `iotHubHostName`."""
+    single = given(enrollment.iot_hub_host_name)
+    names = given(enrollment.iot_hubs) or ([single] if single else [])
+    if not names:
+        return tuple(hub for hub in service.linked_hubs if hub.apply_allocation_policy), False
+    wanted = {name.lower() for name in names}
+    return tuple(hub for hub in service.linked_hubs if hub.host_name.lower() in wanted), True
+
+
+def _never_moves(enrollment: IndividualEnrollment) -> bool:
+    policy = given(enrollment.reprovision_policy)
+    return policy is not None and not policy.update_hub_assignment
+
+
+def _placement(service: ProvisioningService, hub_id: str, device_id: str) -> Placement:
+    return Placement(hub_id, linked_hub(service, hub_id).host_name, device_id)
+
+
+def linked_hub(service: ProvisioningService, hub_id: str) -> LinkedHub:
+    """Raises NoHubAvailable where the hub is not linked any more."""
+    for hub in service.linked_hubs:
+        if hub.hub_id == hub_id:
+            return hub
+    raise NoHubAvailable("The IoT hub of this device is not linked to the provisioning service any more.")
+
+
+async def place(
+    connector: HubConnector, placement: Placement, enrollment: IndividualEnrollment, proof: Proof, time_limit: float
+) -> None:
+    """Let the device stand on its hub with the credential that it used.
+
+    Not there: created with the enrollment's initial twin. There: its credential is rewritten only if it differs, its
+    twin and capabilities stay. Raises HubError; a call longer than `time_limit` seconds is HubUnavailable.
+    """
+    capabilities = given(enrollment.capabilities)
+    wanted = HubDevice(
+        device_id=placement.device_id,
+        credential=_credential(enrollment, proof),
+        iot_edge=capabilities is not None and capabilities.iot_edge,
+    )
+    try:
+        async with asyncio.timeout(time_limit):
+            await _stand(connector, wanted, _initial_twin(enrollment))
+    except TimeoutError:
+        raise HubUnavailable(f"The hub did not answer within {time_limit:g} s.") from None
+
+
+async def _stand(connector: HubConnector, wanted: HubDevice, twin: TwinContent) -> None:
+    for _ in range(_RACES):
+        found = await connector.read(wanted.device_id)
+        if found is not None and found.credential == wanted.credential:
+            return
+        try:
+            if found is None:
+                await connector.put(wanted, ABSENT, twin)
+            else:
+                same = HubDevice(found.device_id, wanted.credential, found.iot_edge)
+                await connector.put(same, Matches(found.etag) if found.etag else PRESENT)
+        except (HubDeviceExists, HubPreconditionFailed):
+            continue  # somebody else changed the device between our read and our put
+        return
+    raise HubUnavailable("The device changes faster on its hub than it can be placed.")
+
+
+def _credential(enrollment: IndividualEnrollment, proof: Proof) -> HubCredential:
+    """The primary key is the one that was used (observed)."""
+    keys = symmetric_keys(enrollment)
+    if len(keys) < 2:  # the enrollment changed its mechanism while the device registered
+        raise NoHubAvailable("The enrollment has no symmetric keys any more.", lasting=True)
+    primary, secondary = keys
+    return SymmetricKeys(secondary, primary) if proof.slot == "secondary" else SymmetricKeys(primary, secondary)
+
+
+def _initial_twin(enrollment: IndividualEnrollment) -> TwinContent:
+    twin = given(enrollment.initial_twin)
+    if twin is None:
+        return TwinContent()
+    properties = given(twin.properties)
+    tags = given(twin.tags)
+    desired = None if properties is None else given(properties.desired)
+    empty = TwinContent()
+    return TwinContent(empty.tags if tags is None else tags, empty.desired if desired is None else desired)

@@ -1,0 +1,202 @@
+"""Owns one registration under way: it carries the steps out, again where needed, and finishes once.
+It must not know who waits for it: a closed connection cancels nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from idscope.attestation import Authenticated, judge
+from idscope.clock import MICROSECONDS, Clock, next_time
+from idscope.errors import AllocationFailed, HubError, HubRefused, Unauthorized
+from idscope.model.document import given
+from idscope.model.etag import ABSENT, Matches, new_etag
+from idscope.model.registration import EnrollmentStatus
+from idscope.records import EnrollmentRecord, RegistrationRecord, registration_row
+from idscope.registration.context import Context, ContextReader
+from idscope.registration.kept_operation import AttestedDevice, KeptOperation
+from idscope.registration.placement import Connectors, choose_hub, linked_hub, place
+from idscope.registration.states import Step, WorkflowSettings
+from idscope.storage import ExpectationFailed, OperationRow, Put, Store, Unit, Write
+
+
+class Workshop(msgspec.Struct, frozen=True):
+    """What every registration under way works with."""
+
+    contexts: ContextReader
+    store: Store
+    connectors: Connectors
+    clock: Clock
+    settings: WorkflowSettings
+
+
+class UnfinishedRegistration:
+    """One registration, from an attested device to a finished record.
+
+    It runs as `task` from the start. `key` is service id and registration key; `device` and `authenticated` are None
+    for one that is resumed from `resume`, the row of a worker that died.
+    """
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        operation: KeptOperation,
+        key: tuple[str, str],
+        *,
+        device: AttestedDevice | None = None,
+        authenticated: Authenticated | None = None,
+        resume: OperationRow | None = None,
+    ) -> None:
+        self.operation = operation
+        self.key = key
+        self.steps: list[str] = []
+        self._workshop = workshop
+        self._device = device
+        self._authenticated = authenticated
+        self._resume = resume
+        self.task = asyncio.get_running_loop().create_task(self._carry_out())
+
+    async def keep(self) -> None:
+        """Return once the operation is durable, or finished. Raises UnderWayElsewhere, StoreUnavailable."""
+        if self._device is not None:
+            await self.operation.keep(self._device)
+
+    async def _carry_out(self) -> RegistrationRecord:
+        """The finished record. Raises Unauthorized, UnderWayElsewhere, StoreUnavailable, CannotOpen."""
+        try:
+            if self._resume is not None:
+                await self._take_over(self._resume)
+            delay = self._workshop.settings.first_retry
+            while True:
+                context, enrollment = await self._read()
+                try:
+                    record = await self._decide(context, enrollment)
+                except (AllocationFailed, HubError) as error:
+                    if not self._given_up(error):
+                        await self._workshop.clock.wait(self._workshop.clock.monotonic() + delay)
+                        delay = min(delay * 2, self._workshop.settings.longest_retry)
+                        await self._choose_anew()
+                        continue
+                    record = self._failed(context, enrollment, error)
+                try:
+                    return await self._finish(context, record)
+                except ExpectationFailed:
+                    self.steps.append("changed meanwhile")
+        finally:
+            self.operation.let_go()
+
+    async def _take_over(self, row: OperationRow) -> None:
+        self._device = await self.operation.take_over(row)
+        self.steps.append("taken over")
+
+    async def _read(self) -> tuple[Context, EnrollmentRecord]:
+        """Read again what may have changed. Raises Unauthorized where the enrollment does not admit the device now."""
+        context = await self._workshop.contexts.read(*self.key)
+        operation = context.operation
+        if operation is not None and not self.operation.holds(operation):
+            await self._take_over(operation)
+        if context.enrollment is None:
+            await self._drop()
+            raise Unauthorized(reason="the enrollment was deleted while the device registered")
+        self._judge_again(context, context.enrollment)
+        return context, context.enrollment
+
+    def _judge_again(self, context: Context, enrollment: EnrollmentRecord) -> None:
+        """A device whose enrollment changed since it proved itself must still be let in by it."""
+        known = self._authenticated
+        if known is None or known.enrollment_etag == enrollment.etag:
+            return
+        verdict = judge(known.claim, context.candidates(), known.at)
+        if not isinstance(verdict, Authenticated):
+            raise Unauthorized(reason="the enrollment changed, and the device's credential is not of it any more")
+        self._authenticated = verdict
+        self._device = msgspec.structs.replace(self._attested(), proof=verdict.proof)
+
+    async def _decide(self, context: Context, enrolled: EnrollmentRecord) -> RegistrationRecord:
+        """The finished record of a device that is assigned or disabled. Raises AllocationFailed, HubError."""
+        enrollment, operation, device = enrolled.enrollment, self.operation, self._attested()
+        if given(enrollment.provisioning_status) == "disabled":
+            return self._record(context, enrolled, "disabled")
+        previous = None if context.registration is None else context.registration.placement
+        if operation.step is Step.ALLOCATING or operation.placement is None:
+            chosen = choose_hub(context.service, enrollment, device.registration_key, previous)
+            await operation.enter(Step.PLACING, chosen)
+        else:
+            chosen = operation.placement
+        connector = self._workshop.connectors(linked_hub(context.service, chosen.hub_id))
+        await place(connector, chosen, enrollment, device.proof, self._workshop.settings.hub_timeout)
+        self.steps.append(f"placed on {chosen.host_name}")
+        repeated = previous is not None and previous.hub_id == chosen.hub_id
+        return msgspec.structs.replace(
+            self._record(context, enrolled, "assigned"),
+            placement=chosen,
+            substatus="reprovisionedToInitialAssignment" if repeated else "initialAssignment",
+        )
+
+    def _failed(
+        self, context: Context, enrolled: EnrollmentRecord, error: AllocationFailed | HubError
+    ) -> RegistrationRecord:
+        failure = error if isinstance(error, AllocationFailed) else HubRefused(_hub_words(error))
+        return msgspec.structs.replace(
+            self._record(context, enrolled, "failed"), error_code=failure.error_code, error_message=failure.message
+        )
+
+    def _record(self, context: Context, enrolled: EnrollmentRecord, status: EnrollmentStatus) -> RegistrationRecord:
+        before = context.registration
+        updated = next_time(self._workshop.clock.now(), None if before is None else before.updated)
+        return RegistrationRecord(
+            registration_id=enrolled.enrollment.registration_id,
+            registration_key=enrolled.registration_key,
+            status=status,
+            mechanism=self._attested().proof.mechanism,
+            etag=new_etag(updated),
+            created=updated if before is None else before.created,
+            updated=updated,
+            placement=None if before is None else before.placement,
+        )
+
+    async def _finish(self, context: Context, record: RegistrationRecord) -> RegistrationRecord:
+        """Write the record and remove the operation in one unit. Raises ExpectationFailed where either changed."""
+        before = context.registration
+        async with self.operation.lock:
+            writes: tuple[Write, ...] = self.operation.removal()
+            if record.status == "disabled" and before is not None and before.status == "disabled":
+                record = before  # nothing new to say: a disabled device that asks every second costs no write
+            else:
+                row = registration_row(context.service.service_id, record)
+                writes = (Put(row, ABSENT if before is None else Matches(before.etag)), *writes)
+            if writes:
+                await self._workshop.store.commit(Unit(writes))
+            self.operation.finish()
+        self.steps.append(record.status)
+        return record
+
+    def _given_up(self, error: AllocationFailed | HubError) -> bool:
+        self.steps.append(f"{self.operation.step.value}: {error.message}")
+        if isinstance(error, AllocationFailed) and error.lasting:
+            return True
+        elapsed = (self._workshop.clock.now() - self.operation.started) / MICROSECONDS
+        return elapsed >= self._workshop.settings.hub_limit
+
+    async def _choose_anew(self) -> None:
+        """The hub may have been unlinked meanwhile, or another one linked."""
+        if self.operation.step is Step.PLACING:
+            await self.operation.enter(Step.ALLOCATING, None)
+
+    async def _drop(self) -> None:
+        """Forget the operation of a device that is not enrolled any more."""
+        async with self.operation.lock:
+            removal = self.operation.removal()
+            if removal:
+                await self._workshop.store.commit(Unit(removal))
+            self.operation.finish()
+
+    def _attested(self) -> AttestedDevice:
+        if self._device is None:
+            raise RuntimeError("a resumed registration takes its operation over first")
+        return self._device
+
+
+def _hub_words(error: HubError) -> str:
+    return f"ErrorCode:{error.code_word};{error.message}"

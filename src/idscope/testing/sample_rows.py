@@ -92,5 +92,5 @@ ONE_OF_EACH: tuple[Row, ...] = (
     operation("r", lease_until=-1),
     attempt("", 5),
     device("Device"),
-    HubTwinRow(hub_id="h", device_id="Device", etag="e", document=b"x" * 100_000),
+    HubTwinRow(hub_id="h", device_id="Device", etag="e", document=b"x" * 9_000),
 )

@@ -51,7 +51,7 @@ fuzz: test-tools $(DEVELOPMENT) ## Run the property tests with new random exampl
 	HYPOTHESIS_PROFILE=random $(BIN)/pytest tests/unit tests/contract tests/server
 
 crash: test-tools $(DEVELOPMENT) ## Kill servers during writes, many times
-	CRASH_ROUNDS=$${CRASH_ROUNDS:-50} $(BIN)/pytest tests/server -k "crash or durab" --timeout 3600
+	IDSCOPE_CRASH_ROUNDS=$${IDSCOPE_CRASH_ROUNDS:-100} $(BIN)/pytest tests/crash --timeout 3600
 
 bench: $(DEVELOPMENT) ## Measure beside nginx on this machine
 	@scripts/system-packages nginx

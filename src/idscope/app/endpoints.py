@@ -1,0 +1,145 @@
+"""Owns where the server listens: the asked address and port, or the next best one, and what a person is told then.
+It must not know what is served there.
+
+Only what nobody asked for by name is replaced: an address or port that is given and cannot be had is an error.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from idscope.frontends.listener import AddressNotPermitted, AddressTaken, CannotListen, bind_sockets
+from idscope.settings import Origin, Settings
+
+UNPRIVILEGED_PORT: Final = 8443
+HTTPS_PORT: Final = 443
+_LAST_LOOPBACK: Final = 9
+
+
+class Endpoints(msgspec.Struct, frozen=True):
+    """Addresses and ports that were free when the server started; `notes` are for a person.
+
+    `own_names` are the names under which the server is reached; the first one is what devices are told of a hub
+    without a name of its own.
+    """
+
+    addresses: tuple[str, ...]
+    https_port: int
+    operator_address: str
+    operator_port: int
+    own_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def choose_endpoints(settings: Settings, origins: Mapping[str, Origin], machine_name: str) -> Endpoints:
+    """Raises CannotListen where nothing fits; no socket is left open."""
+    notes: list[str] = []
+    address, port = _https(settings, origins, notes)
+    operator = _operator(settings, origins, address, notes)
+    specific = not ipaddress.ip_address(address).is_unspecified if _is_ip(address) else True
+    shown = address if specific else next(iter(settings.host_names), "127.0.0.1")
+    own_names = dict.fromkeys(
+        name.lower() for name in (shown, *settings.host_names, address, "localhost", "127.0.0.1", "::1", machine_name)
+    )
+    further = [name for name in settings.hub_host_names if _is_loopback(name) and name != address and specific]
+    for extra in further:
+        _probe(extra, port)
+    return Endpoints((address, *further), port, operator, settings.operator_port, tuple(own_names), tuple(notes))
+
+
+def _https(settings: Settings, origins: Mapping[str, Origin], notes: list[str]) -> tuple[str, int]:
+    address, port = settings.listen_address, settings.https_port
+    try:
+        _probe(address, port)
+    except AddressNotPermitted:
+        if _asked(origins, "https_port"):
+            raise
+        port = UNPRIVILEGED_PORT
+        notes.append(_not_permitted(HTTPS_PORT))
+    except AddressTaken:
+        if _asked(origins, "listen_address"):
+            raise
+        found = _next_free(port)
+        if found is None:
+            raise
+        notes.append(f"{address} port {port} is taken by another program; serving on {found} instead.")
+        return found, port
+    else:
+        return address, port
+    _probe(address, port)
+    return address, port
+
+
+def _operator(settings: Settings, origins: Mapping[str, Origin], address: str, notes: list[str]) -> str:
+    """Where the public address moved, the operator listener moves with it."""
+    wanted = settings.operator_address
+    if not _asked(origins, "operator_address") and _is_loopback(address):
+        wanted = address
+    _probe(wanted, settings.operator_port)
+    if settings.operator_plain_port:
+        _probe(wanted, settings.operator_plain_port)
+    if wanted != settings.operator_address:
+        notes.append(f"The operator listener stands beside it, on {wanted}.")
+    return wanted
+
+
+def _next_free(port: int) -> str | None:
+    for last in range(2, _LAST_LOOPBACK + 1):
+        address = f"127.0.0.{last}"
+        try:
+            _probe(address, port)
+        except AddressTaken:
+            continue
+        return address
+    return None
+
+
+def _probe(address: str, port: int) -> None:
+    """Bind without sharing, listen, and let go: another server that shares its port is found too."""
+    for one in bind_sockets(address, port):
+        with one:
+            try:
+                one.listen(1)
+            except OSError as error:
+                raise AddressTaken(address, port, error.strerror or "taken") from None
+
+
+def _not_permitted(port: int) -> str:
+    return (
+        f"The system does not let this user listen on port {port}; serving on {UNPRIVILEGED_PORT} instead. "
+        "Excluded there: Node, C and Java devices over HTTPS, every device over WebSocket, and the Node service SDKs, "
+        f"which all insist on {port}; the Python service SDKs take HostName=127.0.0.1:{UNPRIVILEGED_PORT}. "
+        f"To allow it: sudo sysctl -w net.ipv4.ip_unprivileged_port_start={port}"
+    )
+
+
+def advice(problem: CannotListen) -> str:
+    """What to do about an address that was asked for and cannot be had."""
+    if isinstance(problem, AddressNotPermitted):
+        return (
+            f"{problem}. Allow it with: sudo sysctl -w net.ipv4.ip_unprivileged_port_start={problem.port} "
+            "or choose a port above 1023."
+        )
+    if isinstance(problem, AddressTaken):
+        return f"{problem}. See who has it with: ss -ltnp 'sport = :{problem.port}' or choose another address."
+    return f"{problem}."
+
+
+def _asked(origins: Mapping[str, Origin], name: str) -> bool:
+    return origins[name].source != "default"
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(text: str) -> bool:
+    return _is_ip(text) and ipaddress.ip_address(text).is_loopback

@@ -1,0 +1,181 @@
+"""Owns the start and the end of the whole server: ground first, then workers, then what a person is told.
+It must not know what a worker serves."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+
+import structlog
+import uvloop
+
+from idscope.app.banner import Started, remove_ready_file, tell, write_ready_file
+from idscope.app.bootstrap import HUB_OWNER_POLICY, OWNER_POLICY, connection_string, ensure_state
+from idscope.app.data_directory import DataDirectory, DataDirectoryUnusable
+from idscope.app.endpoints import HTTPS_PORT, Endpoints, advice, choose_endpoints
+from idscope.app.logging import configure_logging
+from idscope.app.server import Ground, Server
+from idscope.app.supervisor import Worker, run_workers
+from idscope.certificate_authority import (
+    AuthorityUnusable,
+    OperatorFilesUnusable,
+    ServerFiles,
+    check_operator_files,
+    prepare_server_files,
+    server_names,
+)
+from idscope.clock import Clock, SystemClock
+from idscope.directory import AccessPolicy, Directory, Snapshot
+from idscope.errors import IdscopeError
+from idscope.frontends.listener import CannotListen
+from idscope.security.sealing import CannotOpen, Sealer
+from idscope.settings import Bootstrap, Origin, Settings
+from idscope.storage.sql import CannotOpenStore, open_store
+
+_log = structlog.get_logger("idscope")
+
+_FAILED = 1
+
+
+def run(settings: Settings, bootstrap: Bootstrap, origins: Mapping[str, Origin]) -> int:
+    """Serve until told to stop; the exit code. What keeps the server from starting is said in one clear sentence."""
+    configure_logging(settings.log_format, settings.log_level)
+    directory = DataDirectory(settings.data_directory)
+    clock = SystemClock(settings.test_clock_shift)
+    try:
+        directory.prepare()
+        sealer = directory.load_sealer(settings)
+        endpoints = choose_endpoints(settings, origins, socket.gethostname())
+        files = _server_files(settings, directory, endpoints, clock)
+        snapshot = uvloop.run(_first_state(directory, settings, bootstrap, sealer, clock, endpoints))
+        ground = Ground(settings, endpoints, files, sealer, directory.admin_token(), clock)
+    except CannotListen as problem:
+        return _cannot_start(advice(problem))
+    except CannotOpen as problem:
+        return _cannot_start(f"the secrets in {directory.database} cannot be read: {problem}")
+    except IdscopeError as problem:
+        return _cannot_start(problem.reason or problem.message)
+    except (DataDirectoryUnusable, AuthorityUnusable, OperatorFilesUnusable, CannotOpenStore) as problem:
+        return _cannot_start(str(problem))
+    started = _started(ground, directory, snapshot)
+
+    def on_ready() -> None:
+        if settings.ready_file is not None:
+            write_ready_file(settings.ready_file, started)
+        tell(started, sys.stdout, people=_for_people(settings))
+
+    try:
+        return run_workers(
+            settings.workers,
+            lambda worker: _run_worker(ground, directory, worker),
+            drain_seconds=settings.drain_seconds,
+            on_ready=on_ready,
+        )
+    finally:
+        if settings.ready_file is not None:
+            remove_ready_file(settings.ready_file)
+
+
+def _cannot_start(problem: str) -> int:
+    sys.stderr.write(f"idscope cannot start: {problem}\n")
+    return _FAILED
+
+
+def _for_people(settings: Settings) -> bool:
+    return settings.log_format == "human" or (settings.log_format == "auto" and sys.stdout.isatty())
+
+
+def _server_files(settings: Settings, directory: DataDirectory, endpoints: Endpoints, clock: Clock) -> ServerFiles:
+    """The operator's own certificate, or one from the own CA. Raises OperatorFilesUnusable, AuthorityUnusable."""
+    names = server_names(socket.gethostname(), (*endpoints.own_names, *endpoints.addresses, *settings.hub_host_names))
+    files = prepare_server_files(directory.path, names, settings.server_key_kind, clock.now())
+    if files.issued:
+        _log.info("a server certificate was issued", reason=files.issued, names=list(names))
+    if settings.certificate_file is None or settings.key_file is None:
+        return files
+    check_operator_files(settings.certificate_file, settings.key_file, clock.now())
+    return ServerFiles(settings.certificate_file, settings.key_file, settings.certificate_file)
+
+
+async def _first_state(
+    directory: DataDirectory,
+    settings: Settings,
+    bootstrap: Bootstrap,
+    sealer: Sealer,
+    clock: Clock,
+    endpoints: Endpoints,
+) -> Snapshot:
+    """Migrate the store and make what the first start needs, once, before any worker runs."""
+    store = open_store(directory.database)
+    try:
+        await ensure_state(store, sealer, clock, bootstrap, settings.hub_host_names)
+        return await Directory(store, sealer, endpoints.own_names).load()
+    finally:
+        await store.close()
+
+
+def _started(ground: Ground, directory: DataDirectory, snapshot: Snapshot) -> Started:
+    endpoints = ground.endpoints
+    service, hub = snapshot.services[0], snapshot.hubs[0]
+    port = "" if endpoints.https_port == HTTPS_PORT else f":{endpoints.https_port}"
+    return Started(
+        id_scope=service.service_id,
+        host_name=endpoints.own_names[0],
+        https_port=endpoints.https_port,
+        hub_host_name=hub.host_names[0],
+        ca_file=ground.files.ca,
+        service_connection_string=connection_string(
+            endpoints.own_names[0] + port, _shown_policy(service.policies, OWNER_POLICY)
+        ),
+        hub_connection_string=connection_string(
+            hub.host_names[0] + port, _shown_policy(hub.policies, HUB_OWNER_POLICY)
+        ),
+        operator_url=f"https://{endpoints.operator_address}:{endpoints.operator_port}",
+        admin_token=ground.admin_token,
+        admin_token_file=directory.admin_token_file,
+        data_directory=directory.path,
+        notes=endpoints.notes,
+    )
+
+
+def _shown_policy(policies: dict[str, AccessPolicy], name: str) -> AccessPolicy:
+    return policies.get(name) or next(iter(policies.values()))
+
+
+def _run_worker(ground: Ground, directory: DataDirectory, worker: Worker) -> int:
+    settings = ground.settings
+    if settings.workers > 1:
+        configure_logging(settings.log_format, settings.log_level, worker.number)
+    try:
+        return uvloop.run(_serve(ground, directory, worker))
+    except CannotListen as problem:
+        return _cannot_start(advice(problem))
+
+
+async def _serve(ground: Ground, directory: DataDirectory, worker: Worker) -> int:
+    """Serve until a signal; a second one ends the wait for what is under way."""
+    loop = asyncio.get_running_loop()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def on_signal(which: signal.Signals) -> None:
+        _log.info("stopping" if not stop.is_set() else "stopping at once", signal=which.name)
+        (hurry if stop.is_set() else stop).set()
+
+    for each in worker.stop_signals:
+        loop.add_signal_handler(each, on_signal, each)
+    server = Server(ground, open_store(directory.database))
+    try:
+        await server.start(share_ports=ground.settings.workers > 1)
+        worker.ready()
+        await stop.wait()
+    finally:
+        stopping = asyncio.ensure_future(server.stop(ground.settings.drain_seconds))
+        hurried = asyncio.ensure_future(hurry.wait())
+        await asyncio.wait((stopping, hurried), return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            await server.stop(0)
+        hurried.cancel()
+    return 0

@@ -14,16 +14,16 @@ from msgspec import Raw
 
 from idscope.clock import SystemClock
 from idscope.embedded_hub import Identities, Twins
-from idscope.errors import HubDeviceNotFound, HubUnavailable
+from idscope.errors import HubDeviceNotFound, HubThrottled, HubUnavailable
 from idscope.hubs.embedded import EmbeddedHubConnector
 from idscope.model.device_identity import TwinContent
-from idscope.model.etag import ANYTHING
+from idscope.model.etag import ABSENT, ANYTHING
 from idscope.security.sealing import Sealer
 from idscope.storage import Store
 from idscope.storage.sql import open_store
 from idscope.testing import MemoryStore
-from idscope.testing.fake_hub import FakeHubConnector, FaultyHubConnector
-from idscope.testing.hub_contract import ContractHub, HubContract, device
+from idscope.testing.fake_hub import FakeHubConnector, FaultyHubConnector, HubCall
+from idscope.testing.hub_contract import ContractHub, HubContract, device, refusal
 
 
 def embedded(store: Store) -> ContractHub:
@@ -94,3 +94,70 @@ def test_a_store_that_fails_is_a_hub_that_is_unavailable() -> None:
             assert failure.value.reason == "disk full"
 
     asyncio.run(calls())
+
+
+class NeverClock:
+    """Waits are noted, and end at once."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def now(self) -> int:
+        return 0
+
+    def monotonic(self) -> float:
+        return 100.0
+
+    async def wait(self, until: float) -> None:
+        self.waits.append(until)
+
+
+def test_faults_are_used_up_in_order_by_calls_of_their_verb() -> None:
+    async def calls() -> None:
+        inner = FakeHubConnector()
+        hub = FaultyHubConnector(inner)
+        hub.refuse_next(HubThrottled, "put", times=2)
+        hub.refuse_next(HubUnavailable)
+        assert await refusal(hub.read("sensor-1")) is HubUnavailable
+        assert [await refusal(hub.put(device(), ANYTHING)) for _ in range(3)] == [HubThrottled, HubThrottled, None]
+        assert hub.faults_left == 0
+        assert inner.calls == [HubCall("put", "sensor-1")]
+
+    asyncio.run(calls())
+
+
+def test_a_lost_answer_is_that_of_a_call_that_took_effect() -> None:
+    async def calls() -> None:
+        hub = FaultyHubConnector(FakeHubConnector())
+        hub.lose_next_answer(HubUnavailable, "put")
+        assert await refusal(hub.put(device(), ABSENT)) is HubUnavailable
+        assert await hub.read("sensor-1") is not None
+
+    asyncio.run(calls())
+
+
+def test_a_held_call_goes_on_when_it_is_released() -> None:
+    async def calls() -> None:
+        inner = FakeHubConnector()
+        hub = FaultyHubConnector(inner)
+        held = hub.hold_next("put")
+        call = asyncio.create_task(hub.put(device(), ABSENT))
+        await held.reached.wait()
+        assert inner.devices == {}
+        held.release()
+        await call
+        assert "sensor-1" in inner.devices
+
+    asyncio.run(asyncio.wait_for(calls(), 20))
+
+
+def test_a_slow_call_waits_on_the_clock() -> None:
+    clock = NeverClock()
+
+    async def calls() -> None:
+        hub = FaultyHubConnector(FakeHubConnector())
+        hub.slow_next(clock, 2.5)
+        await hub.check()
+
+    asyncio.run(calls())
+    assert clock.waits == [102.5]

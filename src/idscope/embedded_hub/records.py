@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from idscope.clock import format_time, ticks
 from idscope.embedded_hub.authentication import StoredAuthentication
-from idscope.embedded_hub.twin_content import EMPTY, without_nulls
+from idscope.embedded_hub.twin_content import EMPTY, check_shape, without_nulls
 from idscope.model.device_identity import TwinContent
 from idscope.storage import HubTwinRow
 
@@ -102,7 +102,7 @@ def twin_row(hub_id: str, device_id: str, twin: TwinRecord) -> HubTwinRow:
 
 
 def initial_content(content: TwinContent | None) -> TwinContent:
-    """As it is stored: a null member is one that is not there."""
+    """As it is stored: a null member is one that is not there. Raises HubArgumentInvalid."""
     if content is None:
         return TwinContent()
-    return TwinContent(without_nulls(content.tags), without_nulls(content.desired))
+    return TwinContent(without_nulls(check_shape(content.tags)), without_nulls(check_shape(content.desired)))

@@ -99,6 +99,15 @@ def stamp(metadata: Mapping[str, Any], patch: Raw, mark: Mapping[str, Any]) -> d
     return node
 
 
+def check_shape(value: Raw) -> Raw:
+    """The content, its size still unjudged; raises HubArgumentInvalid for what no twin may hold.
+
+    To be asked before anything else is done with what came from outside: it bounds the depth of everything here.
+    """
+    _object_size(value, 0)
+    return value
+
+
 def check_content(value: Raw, what: str, limit: int) -> None:
     """Raises HubArgumentInvalid or HubTwinTooLarge where the hub's published limits are passed."""
     if _object_size(value, 0) > limit:

@@ -134,7 +134,7 @@ class Twins:
 
     async def patch_reported(self, hub_id: str, device_id: str, patch: Raw) -> int:
         """Merge what the device reports; answers the new `$version` of its reported properties."""
-        content = twin_content.without_system_members(patch)
+        content = twin_content.check_shape(twin_content.without_system_members(patch))
 
         def reported(twin: TwinRecord, now: int) -> TwinRecord:
             values = twin_content.merge(twin.reported.values, content)
@@ -188,7 +188,9 @@ def _part(given: Raw | UnsetType) -> Raw | None:
     """A null in the place of the whole object is the empty object for a replacement, and nothing for a patch."""
     if given is UNSET:
         return None
-    return twin_content.EMPTY if twin_content.is_null(given) else twin_content.without_system_members(given)
+    if twin_content.is_null(given):
+        return twin_content.EMPTY
+    return twin_content.check_shape(twin_content.without_system_members(given))
 
 
 def _patched(section: TwinSection, patch: Raw, now: int) -> TwinSection:

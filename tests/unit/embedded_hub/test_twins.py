@@ -13,7 +13,13 @@ from msgspec import Raw
 from idscope.clock import MICROSECONDS
 from idscope.embedded_hub import Identities, Twins
 from idscope.embedded_hub.documents import DeviceChange, Twin, TwinChange
-from idscope.errors import HubArgumentInvalid, HubDeviceNotFound, HubPreconditionFailed, HubTwinTooLarge
+from idscope.errors import (
+    HubArgumentInvalid,
+    HubDeviceNotFound,
+    HubPreconditionFailed,
+    HubTwinTooLarge,
+    MalformedJson,
+)
 from idscope.model.device_identity import TwinContent
 from idscope.model.document import decode, encode
 from idscope.model.etag import ABSENT, PRESENT, Matches
@@ -227,6 +233,20 @@ def test_bad_content_is_refused_and_changes_nothing(hub: Hub, body: bytes) -> No
         with pytest.raises(HubArgumentInvalid):
             call(body)
     assert hub.get() == before
+
+
+@pytest.mark.parametrize("depth", [12, 400, 900])
+def test_deep_nesting_is_refused_before_it_is_walked(hub: Hub, depth: int) -> None:
+    hub.create()
+    deep = b'{"n":' * depth + b"1" + b"}" * depth
+    for call in (hub.patch, hub.replace):
+        with pytest.raises((HubArgumentInvalid, MalformedJson)):
+            call(b'{"tags":' + deep + b"}")
+    with pytest.raises(HubArgumentInvalid):
+        hub.report(deep)
+    content = TwinContent(Raw(deep))
+    with pytest.raises(HubArgumentInvalid):
+        run(hub.identities.create_or_update("hub", "d2", DeviceChange(), ABSENT, content))
 
 
 def test_limits_hold_for_what_a_patch_makes_of_it(hub: Hub) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -36,6 +36,10 @@ from idscope.model.etag import ABSENT, PRESENT, Expectation, parse_if_match
 QUERY_PAGE: Final = 100
 BULK_BODY_LIMIT: Final = 100 * 64 * KIBIBYTE  # a hundred devices with the largest twins
 BULK_FAILED: Final = (b"iothub-errorcode", b"BulkRegistryOperationFailure")  # .NET reads the result only with this
+
+
+# One status for two documents: the published one of items that failed, and the error of a request that is no good.
+BulkRefusal = Annotated[Any, msgspec.Meta(description="A BulkRegistryOperationResult, or the hub's error")]
 
 
 class HubUseCases(msgspec.Struct, frozen=True):
@@ -242,7 +246,7 @@ HUB_OPERATIONS: tuple[Operation, ...] = (
         request_type=list[ExportImportDevice],
         body_required=True,
         body_limit=BULK_BODY_LIMIT,
-        responses={200: BulkRegistryOperationResult, 400: BulkRegistryOperationResult},
+        responses={200: BulkRegistryOperationResult, 400: BulkRefusal},
         summary="Create, update or delete up to 100 device identities.",
     ),
     Operation(

@@ -14,16 +14,18 @@ from msgspec import Raw
 
 from idscope.clock import SystemClock
 from idscope.embedded_hub import Identities, Twins
+from idscope.embedded_hub.documents import AuthenticationMechanism, DeviceChange
 from idscope.errors import HubDeviceNotFound, HubThrottled, HubUnavailable
 from idscope.hubs.embedded import EmbeddedHubConnector
-from idscope.model.device_identity import TwinContent
-from idscope.model.etag import ABSENT, ANYTHING
+from idscope.model.device_identity import SymmetricKeys, TwinContent
+from idscope.model.etag import ABSENT, ANYTHING, PRESENT
+from idscope.secret import Secret
 from idscope.security.sealing import Sealer
 from idscope.storage import Store
 from idscope.storage.sql import open_store
 from idscope.testing import MemoryStore
 from idscope.testing.fake_hub import FakeHubConnector, FaultyHubConnector, HubCall
-from idscope.testing.hub_contract import ContractHub, HubContract, device, refusal
+from idscope.testing.hub_contract import KEYS, ContractHub, HubContract, device, refusal
 
 
 def embedded(store: Store) -> ContractHub:
@@ -161,3 +163,23 @@ def test_a_slow_call_waits_on_the_clock() -> None:
 
     asyncio.run(calls())
     assert clock.waits == [102.5]
+
+
+def test_what_people_change_on_the_embedded_hub_is_seen_and_kept() -> None:
+    """A device of a certificate authority differs from every wanted credential; a disabled one stays disabled."""
+    store = MemoryStore()
+    hub, identities = embedded(store).connector, Identities(store, Sealer(b"k" * 32), SystemClock())
+    by_hand = DeviceChange(
+        status="disabled", status_reason="lost", authentication=AuthenticationMechanism(type="certificateAuthority")
+    )
+
+    async def calls() -> None:
+        await identities.create_or_update("hub", "sensor-1", by_hand, ABSENT)
+        found = await hub.read("sensor-1")
+        assert found is not None
+        assert found.credential == SymmetricKeys(Secret(""), Secret(""))
+        assert (await hub.put(device(), PRESENT)).credential == KEYS
+        stored = await identities.get("hub", "sensor-1")
+        assert (stored.status, stored.status_reason) == ("disabled", "lost")
+
+    asyncio.run(calls())

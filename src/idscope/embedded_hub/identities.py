@@ -79,8 +79,10 @@ class Identities:
         A new device has the initial twin; an update leaves the twin alone. Raises HubArgumentInvalid,
         HubTwinTooLarge, HubDeviceExists, HubDeviceNotFound, HubPreconditionFailed.
         """
-        for _ in range(MAX_TRIES):
-            row = await self._row(hub_id, device_id)
+        for attempt in range(MAX_TRIES):
+            # A new device is the common case, and the unit itself expects that it is new: no look before the first try.
+            unseen = attempt == 0 and isinstance(expect, Absent)
+            row = None if unseen else await self._row(hub_id, device_id)
             _hold_to(expect, row, device_id)
             unit, new_row = self._written(hub_id, device_id, change, row, initial_twin)
             try:

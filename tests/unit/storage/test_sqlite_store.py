@@ -301,3 +301,27 @@ def _file_with(file: Path, content: bytes) -> Path:
 def _folder(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+def test_what_the_engine_takes_back_whole_is_acknowledged_to_none(tmp_path: Path) -> None:
+    """A file that may not grow makes SQLite undo the whole transaction in the middle of a batch."""
+
+    async def test() -> None:
+        database = tmp_path / "store.db"
+        async with opened(database) as store:
+            writer = store._writer._connection
+            (pages,) = writer.execute("PRAGMA page_count").fetchone()
+            writer.execute(f"PRAGMA max_page_count = {pages + 10}")
+            large = msgspec.structs.replace(device("large"), document=b"x" * 1_000_000)
+            rows = [device("a"), device("b"), large, device("c"), device("d")]
+            with turn_taken(database):  # they wait for one another
+                committing = [asyncio.ensure_future(store.commit(Unit.of(Put(row)))) for row in rows]
+                await asyncio.sleep(0)
+            outcomes = await asyncio.gather(*committing, return_exceptions=True)
+            stored = await store.fetch([key_of(row) for row in rows])
+            assert [outcome is None for outcome in outcomes] == [row is not None for row in stored]
+            assert isinstance(outcomes[2], StoreUnavailable)
+            assert "full" in outcomes[2].reason
+            await store.commit(Unit.of(Put(device("e"))))
+
+    run(test)

@@ -1,0 +1,92 @@
+"""Owns the lines that a person pastes to try a running server with Microsoft's own SDKs.
+It must not know how the server runs, nor where the lines are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from idscope.secret import Secret
+
+DEVICE: str = "first-device"
+"""The registration id of the lines."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What the lines need to know of the server."""
+
+    host_name: str
+    id_scope: str
+    ca_file: Path
+    service_connection_string: Secret
+
+
+def first_steps(target: Target) -> list[tuple[str, str]]:
+    """Title and lines of each step, in the order in which a person takes them."""
+    return [
+        (
+            "Create an enrollment, service SDK for Python (pip install azure-iot-deviceprovisioning)",
+            python_service(target),
+        ),
+        ("or service SDK for Node (npm install azure-iot-provisioning-service)", node_service(target)),
+        (
+            (
+                "Register the device, Node over HTTPS (npm install azure-iot-provisioning-device "
+                "azure-iot-provisioning-device-http azure-iot-security-symmetric-key)"
+            ),
+            node_device(target),
+        ),
+        ("or C over HTTPS (azure-iot-sdk-c, its sample prov_dev_client_ll_sample)", c_device(target)),
+    ]
+
+
+def python_service(target: Target) -> str:
+    """The Python service SDK trusts what requests trusts."""
+    return f"""\
+REQUESTS_CA_BUNDLE='{target.ca_file}' python3 - <<'END'
+from azure.iot.deviceprovisioning import DeviceProvisioningClient
+service = DeviceProvisioningClient.from_connection_string(
+    "{target.service_connection_string.reveal()}")
+service.enrollment.create_or_update("{DEVICE}", {{
+    "registrationId": "{DEVICE}", "attestation": {{"type": "symmetricKey", "symmetricKey": {{}}}}}})
+print("key:", service.enrollment.get_attestation_mechanism("{DEVICE}")["symmetricKey"]["primaryKey"])
+END"""
+
+
+def node_service(target: Target) -> str:
+    """The Node service SDK trusts what Node trusts."""
+    return f"""\
+NODE_EXTRA_CA_CERTS='{target.ca_file}' node - <<'END'
+const {{ ProvisioningServiceClient }} = require('azure-iot-provisioning-service');
+const service = ProvisioningServiceClient.fromConnectionString(
+  '{target.service_connection_string.reveal()}');
+const enrollment = {{ registrationId: '{DEVICE}', attestation: {{ type: 'symmetricKey', symmetricKey: {{}} }} }};
+service.createOrUpdateIndividualEnrollment(enrollment)
+  .then(() => service.getIndividualEnrollmentAttestationMechanism('{DEVICE}'))
+  .then((answer) => console.log('key:', answer.responseBody.symmetricKey.primaryKey), console.error);
+END"""
+
+
+def node_device(target: Target) -> str:
+    """The key comes from the enrollment made before."""
+    return f"""\
+NODE_EXTRA_CA_CERTS='{target.ca_file}' DEVICE_KEY='the key printed above' node - <<'END'
+const {{ ProvisioningDeviceClient }} = require('azure-iot-provisioning-device');
+const {{ Http }} = require('azure-iot-provisioning-device-http');
+const {{ SymmetricKeySecurityClient }} = require('azure-iot-security-symmetric-key');
+const credential = new SymmetricKeySecurityClient('{DEVICE}', process.env.DEVICE_KEY);
+ProvisioningDeviceClient.create('{target.host_name}', '{target.id_scope}', new Http(), credential)
+  .register((problem, result) => console.log(problem || result));
+END"""
+
+
+def c_device(target: Target) -> str:
+    """The lines to set in Microsoft's sample, built with use_prov_client and the HTTP protocol."""
+    return f"""\
+static const char* global_prov_uri = "{target.host_name}";
+static const char* id_scope = "{target.id_scope}";
+SECURE_DEVICE_TYPE hsm_type = SECURE_DEVICE_TYPE_SYMMETRIC_KEY;
+prov_dev_set_symmetric_key_info("{DEVICE}", "the key printed above");
+prov_transport = Prov_Device_HTTP_Protocol;
+/* run it with: */ SSL_CERT_FILE='{target.ca_file}' ./prov_dev_client_ll_sample"""

@@ -37,7 +37,7 @@ def first_steps(target: Target) -> list[tuple[str, str]]:
             ),
             node_device(target),
         ),
-        ("or C over HTTPS (azure-iot-sdk-c, its sample prov_dev_client_ll_sample)", c_device(target)),
+        ("or C over HTTPS (azure-iot-sdk-c built with -Duse_prov_client=ON)", c_device(target)),
     ]
 
 
@@ -82,11 +82,10 @@ END"""
 
 
 def c_device(target: Target) -> str:
-    """The lines to set in Microsoft's sample, built with use_prov_client and the HTTP protocol."""
+    """Three calls of any program on the C SDK, and how it is started where OpenSSL is its TLS."""
     return f"""\
-static const char* global_prov_uri = "{target.host_name}";
-static const char* id_scope = "{target.id_scope}";
-SECURE_DEVICE_TYPE hsm_type = SECURE_DEVICE_TYPE_SYMMETRIC_KEY;
+prov_dev_security_init(SECURE_DEVICE_TYPE_SYMMETRIC_KEY);
 prov_dev_set_symmetric_key_info("{DEVICE}", "the key printed above");
-prov_transport = Prov_Device_HTTP_Protocol;
-/* run it with: */ SSL_CERT_FILE='{target.ca_file}' ./prov_dev_client_ll_sample"""
+handle = Prov_Device_LL_Create("{target.host_name}", "{target.id_scope}", Prov_Device_HTTP_Protocol);
+/* then Prov_Device_LL_Register_Device as in its samples; started with: */
+SSL_CERT_FILE='{target.ca_file}' ./your-device"""

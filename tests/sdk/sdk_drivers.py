@@ -12,7 +12,7 @@ import queue
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -138,7 +138,7 @@ class ServiceSdk:
     name: str
     driver: Driver
     prefix: str
-    connection_string: str
+    connection_string: str = field(repr=False)
 
     def put(self, enrollment: Document, if_match: str | None = None) -> Document:
         return self._document("put", enrollment=enrollment, if_match=if_match)

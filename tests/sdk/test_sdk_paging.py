@@ -40,7 +40,7 @@ def test_pages(service: ServiceSdk, page_size: int | None, lengths: list[int]) -
 
 
 def test_a_page_shows_neither_keys_nor_state(service: ServiceSdk) -> None:
-    item = service.query(1)[0][0]
+    item = service.query()[0][0]
 
     assert item["attestation"] == {"type": "symmetricKey"}
     assert "registrationState" not in item

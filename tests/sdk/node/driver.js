@@ -55,11 +55,12 @@ function withEtag(enrollment, ifMatch) {
   return ifMatch === undefined ? rest : { ...rest, etag: ifMatch };
 }
 
+// Without a callback the SDK's cursor forgets its continuation token, unless it is handed back.
 async function query(a) {
   const pages = [];
   const cursor = service(a).createIndividualEnrollmentQuery({ query: a.query }, a.page_size);
   while (cursor.hasMoreResults) {
-    pages.push((await cursor.next()).responseBody);
+    pages.push((await cursor.next(cursor.continuationToken)).responseBody);
   }
   return pages;
 }

@@ -109,6 +109,13 @@ class Listening:
         self.clients.append(client)
         return client
 
+    def forget_clients(self) -> None:
+        """Closes them, and sees to it that nothing of them is left."""
+        self.app.release.set()
+        while self.clients:
+            self.clients.pop().close()
+        self.until(lambda: self.listener.connections == 0)
+
     def until(self, condition: Callable[[], bool]) -> None:
         until(lambda: self.call(condition))
 

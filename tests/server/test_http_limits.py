@@ -30,24 +30,42 @@ GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
-    """The limits of a real server, but for the time a refused client gets."""
+def patient_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
     with listening(tmp_path_factory.mktemp("tls"), http=HttpLimits(linger_seconds=0.5)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
-    """Everything is over soon."""
+def strict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
     with listening(tmp_path_factory.mktemp("tls"), http=LIMITS) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
-    """HTTP without TLS."""
+def plain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
     with listening(tmp_path_factory.mktemp("plain"), http=LIMITS, tls=False) as server:
         yield server
+
+
+@pytest.fixture
+def patient(patient_server: Listening) -> Iterator[Listening]:
+    """The limits of a real server, but for the time that a refused client gets."""
+    yield patient_server
+    patient_server.forget_clients()
+
+
+@pytest.fixture
+def strict(strict_server: Listening) -> Iterator[Listening]:
+    """Everything is over soon."""
+    yield strict_server
+    strict_server.forget_clients()
+
+
+@pytest.fixture
+def plain(plain_server: Listening) -> Iterator[Listening]:
+    """HTTP without TLS."""
+    yield plain_server
+    plain_server.forget_clients()
 
 
 def assert_catalogue(answer: Answered, code: int, *, closes: bool = True) -> None:

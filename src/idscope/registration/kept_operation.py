@@ -80,7 +80,12 @@ class KeptOperation:
                         raise UnderWayElsewhere(other) from None
 
     def holds(self, row: OperationRow) -> bool:
-        return self._row is not None and self._row.guid == row.guid
+        """Whether the row is ours, also while `keep` is still on its way."""
+        return row.guid == self.guid and row.owner == self._owner
+
+    def is_lost(self, found: OperationRow | None) -> bool:
+        """Whether what was kept is gone: another worker took it over and finished."""
+        return self._row is not None and found is None
 
     async def take_over(self, row: OperationRow) -> AttestedDevice:
         """Make an operation ours whose lease ended, and go on where it stood.

@@ -9,7 +9,7 @@ import msgspec
 
 from idscope.attestation import Authenticated, judge
 from idscope.clock import MICROSECONDS, Clock, next_time
-from idscope.errors import AllocationFailed, HubError, HubRefused, Unauthorized
+from idscope.errors import AllocationFailed, HubError, HubRefused, RegistrationNotFound, Unauthorized
 from idscope.model.document import given
 from idscope.model.etag import ABSENT, Matches, new_etag
 from idscope.model.registration import EnrollmentStatus
@@ -70,6 +70,8 @@ class UnfinishedRegistration:
             delay = self._workshop.settings.first_retry
             while True:
                 context, enrollment = await self._read()
+                if self.operation.is_lost(context.operation):
+                    return _finished_elsewhere(context)
                 try:
                     record = await self._decide(context, enrollment)
                 except (AllocationFailed, HubError) as error:
@@ -196,6 +198,13 @@ class UnfinishedRegistration:
         if self._device is None:
             raise RuntimeError("a resumed registration takes its operation over first")
         return self._device
+
+
+def _finished_elsewhere(context: Context) -> RegistrationRecord:
+    """What the worker wrote that took the operation over. Raises RegistrationNotFound where that was deleted since."""
+    if context.registration is None:
+        raise RegistrationNotFound(reason="another worker finished the registration, and its record was deleted")
+    return context.registration
 
 
 def _hub_words(error: HubError) -> str:

@@ -1,0 +1,202 @@
+"""Feeds captured client bytes to the real HTTP protocol and router, signed anew. It must not know what the answers
+should be."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+from idscope.frontends.http.front_end import HttpFrontEnd
+from idscope.testing.application import Application
+
+FIXTURES = Path(__file__).parent / "https"
+PATIENCE = 10.0
+
+_TOKEN = re.compile(rb"SharedAccessSignature sr=(?P<sr>[^&\s]+)&\S+")
+_SIG = re.compile(rb"(?<=&sig=)[^&\s]+")
+_SE = re.compile(rb"(?<=&se=)\d+")
+_OPERATION = re.compile(rb"(?<=/operations/)[^?\s]+")
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One captured connection; `requests` are whole HTTP requests, as they were sent."""
+
+    group: str
+    file: str
+    kind: str
+    scenario: str
+    chain: tuple[str, ...]
+    requests: tuple[bytes, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.group}/{self.file}"
+
+    @property
+    def mechanism(self) -> str:
+        """How the device meant to prove itself."""
+        if self.chain:
+            return "x509"
+        return "tpm" if "tpm" in self.scenario else "symmetricKey"
+
+
+def load_connections() -> list[Connection]:
+    """All connections of the fixtures."""
+    found = []
+    for path in sorted(FIXTURES.glob("*.json")):
+        document = json.loads(path.read_text())
+        for one in document["connections"]:
+            stream = "".join(one["sent"]).encode("latin-1")
+            found.append(
+                Connection(
+                    document["group"],
+                    one["file"],
+                    one["kind"],
+                    one["scenario"],
+                    tuple(one["chain"]),
+                    tuple(split_requests(stream)),
+                )
+            )
+    return found
+
+
+def split_requests(stream: bytes) -> Iterable[bytes]:
+    """The requests in what a client sent."""
+    while stream:
+        head, _, rest = stream.partition(b"\r\n\r\n")
+        length = _CONTENT_LENGTH.search(head)
+        size = int(length[1]) if length else 0
+        assert len(rest) >= size, "the capture ends inside a body"
+        yield head + b"\r\n\r\n" + rest[:size]
+        stream = rest[size:]
+
+
+def sign_anew(request: bytes, key: str, expiry: int) -> bytes:
+    """The request with its token's `sig` and `se` made by this key, in the spelling, order and escapes of the old.
+
+    Everything else stays byte for byte; a request without a token is returned as it is.
+    """
+    token = _TOKEN.search(request)
+    if token is None:
+        return request
+    signed = hmac.new(base64.b64decode(key), token["sr"] + b"\n%d" % expiry, hashlib.sha256).digest()
+    old = _SIG.search(token[0])
+    assert old is not None
+    escaped = quote(base64.b64encode(signed), safe="/" if b"/" in old[0] else "")
+    if re.search(rb"%[0-9a-f]?[a-f]", old[0]):
+        escaped = re.sub("%..", lambda escape: escape[0].lower(), escaped)
+    new = _SE.sub(b"%d" % expiry, _SIG.sub(escaped.encode(), token[0]))
+    return request[: token.start()] + new + request[token.end() :]
+
+
+def with_operation_id(request: bytes, operation_id: str) -> bytes:
+    """The request asking for the operation that this server made, not for the stand-in's."""
+    return _OPERATION.sub(operation_id.encode(), request, count=1)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One answer, as it stood on the wire; `headers` keep their spelling."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        values = [value for own, value in self.headers if own.lower() == name.lower()]
+        assert len(values) <= 1, f"{name} is sent twice"
+        return values[0] if values else None
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class _Wire(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    chain: tuple[bytes, ...]
+    written: bytearray = field(default_factory=bytearray)
+    closed: bool = False
+
+    def __post_init__(self) -> None:
+        self.changed = asyncio.Event()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        known = {
+            "sockname": ("127.0.0.1", 443),
+            "peername": ("127.0.0.9", 40000),
+            "sslcontext": True,
+            "client_certificate_chain": self.chain,
+        }
+        return known.get(name, default)
+
+    def write(self, data: Any) -> None:
+        self.written += data
+        self.changed.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self.changed.set()
+
+    abort = close
+    write_eof = close
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        pass
+
+    resume_reading = pause_reading
+
+
+class Replay:
+    """One connection to an application, through the protocol class that a socket gets."""
+
+    def __init__(self, app: Application, chain: tuple[bytes, ...] = ()) -> None:
+        self._wire = _Wire(chain)
+        self._protocol = HttpFrontEnd(app.router, clock=app.clock).protocol_factory()  # type: ignore[arg-type]
+
+    def __enter__(self) -> Self:
+        self._protocol.connection_made(self._wire)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._protocol.connection_lost(None)
+
+    @property
+    def closed(self) -> bool:
+        return self._wire.closed
+
+    async def ask(self, request: bytes, cut: Callable[[bytes], Iterable[bytes]] | None = None) -> Answered:
+        """The answer to one request, fed in the pieces that `cut` makes of it."""
+        for piece in [request] if cut is None else cut(request):
+            self._protocol.data_received(piece)
+        async with asyncio.timeout(PATIENCE):
+            while (answer := self._take()) is None:
+                self._wire.changed.clear()
+                await self._wire.changed.wait()
+        return answer
+
+    def _take(self) -> Answered | None:
+        head, end, rest = bytes(self._wire.written).partition(b"\r\n\r\n")
+        length = _CONTENT_LENGTH.search(head)
+        size = int(length[1]) if length else 0
+        if not end or len(rest) < size:
+            return None
+        del self._wire.written[: len(head) + 4 + size]
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+        return Answered(int(status_line.split()[1]), headers, rest[:size])

@@ -1,0 +1,337 @@
+"""The client side of what Microsoft's device SDKs sent over HTTPS, replayed: every rule that a client depends on holds
+for every answer. It must not know how the server reaches an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from replay import Answered, Connection, Replay, load_connections, sign_anew, split_requests, with_operation_id
+
+from idscope.registration import WorkflowSettings
+from idscope.testing.application import ID_SCOPE, Application
+from idscope.testing.certificates import CertificateMaker
+from idscope.testing.fake_hub import FakeHubConnector, FaultyHubConnector
+
+CONNECTIONS = load_connections()
+TABLE = tomllib.loads((Path(__file__).parent / "captures.toml").read_text())["capture"]
+EXPECTED = {row["file"]: row for row in TABLE}
+HTTP = [one for one in CONNECTIONS if one.kind == "http"]
+ACCEPTED = [one for one in HTTP if EXPECTED[one.name]["verdict"] == "accepted"]
+KEY = base64.b64encode(b"a key of a test, of 36 bytes length.").decode()
+ENDORSEMENT_KEY = re.search(rb'"endorsementKey":"([^"]+)"', b"".join(one.requests[0] for one in HTTP))
+GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+OPERATION_ID = re.compile(r"[A-Za-z0-9.-]+\Z")  # three clients do not percent-encode it
+TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,7})?Z\Z")
+
+
+def by_name(one: Connection) -> str:
+    return one.name
+
+
+async def enroll(app: Application, connection: Connection) -> tuple[bytes, ...]:
+    """The enrollment that the device expects; the certificates that it presents."""
+    chain: tuple[bytes, ...] = ()
+    attestation: dict[str, Any] = {"type": "symmetricKey", "symmetricKey": {"primaryKey": KEY, "secondaryKey": KEY}}
+    if connection.mechanism == "x509":
+        leaf = CertificateMaker.authority().intermediate("Dev Intermediate").device(connection.scenario)
+        chain = leaf.der_chain()
+        certificate = base64.b64encode(chain[0]).decode()
+        attestation = {"type": "x509", "x509": {"clientCertificates": {"primary": {"certificate": certificate}}}}
+    if connection.mechanism == "tpm":
+        assert ENDORSEMENT_KEY
+        key = ENDORSEMENT_KEY[1].decode().replace("\\/", "/")
+        attestation = {"type": "tpm", "tpm": {"endorsementKey": key}}
+    await app.enroll(connection.scenario, attestation=attestation)
+    return chain
+
+
+def registering(connection: Connection) -> bytes:
+    """The scenario's first request: a client that polls on another connection registered on an earlier one."""
+    same = [one for one in HTTP if (one.group, one.scenario) == (connection.group, connection.scenario)]
+    request = same[0].requests[0]
+    assert request.startswith(b"PUT ")
+    return request
+
+
+async def replay(
+    connection: Connection,
+    *,
+    settings: WorkflowSettings | None = None,
+    cut: Callable[[bytes], Iterable[bytes]] | None = None,
+    enrolled: bool = True,
+) -> list[tuple[bytes, Answered]]:
+    """All requests of the connection with their answers."""
+    answers = []
+    async with Application(settings=settings) as app:
+        chain = await enroll(app, connection) if enrolled else ()
+        operation_id = ""
+        if not connection.requests[0].startswith(b"PUT "):
+            with Replay(app, chain) as first:
+                answer = await first.ask(sign_anew(registering(connection), KEY, app.expiry))
+                operation_id = answer.json().get("operationId", "")
+                await finish(app)
+        with Replay(app, chain) as wire:
+            for request in connection.requests:
+                sent = with_operation_id(sign_anew(request, KEY, app.expiry), operation_id or "5.0.0")
+                answer = await wire.ask(sent, cut)
+                answers.append((request, answer))
+                operation_id = answer.json().get("operationId", operation_id)
+                await finish(app)
+            assert not wire.closed, "every client keeps its connection"
+    return answers
+
+
+async def finish(app: Application) -> None:
+    """Let the registration that is under way end, as it does while a device waits."""
+    async with asyncio.timeout(10):
+        while app.workflow._running:
+            await asyncio.sleep(0)
+
+
+def assert_every_answer(answer: Answered) -> None:
+    """What holds for all answers, whatever they say."""
+    assert answer.header("content-type") == "application/json; charset=utf-8"  # rule 7: or Node and Rust refuse it
+    assert answer.header("strict-transport-security") == "max-age=31536000; includeSubDomains"
+    assert GUID.match(answer.header("x-ms-request-id") or "")
+    assert answer.header("content-length") == str(len(answer.body))
+    assert answer.header("date")
+    assert isinstance(answer.json(), dict)
+    assert_no_null(answer.json())
+
+
+def assert_no_null(document: Any) -> None:
+    """Rule 4: a null breaks Java and the embedded client."""
+    assert document is not None
+    children = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    for child in children:
+        assert_no_null(child)
+
+
+def assert_error(answer: Answered, code: int) -> None:
+    """Rule 7: a JSON object with all four members."""
+    assert_every_answer(answer)
+    assert answer.status == code // 1000
+    assert answer.header("x-ms-error-code") == str(code)
+    body = answer.json()
+    assert list(body) == ["errorCode", "trackingId", "message", "timestampUtc"]
+    assert body["errorCode"] == code
+    assert body["trackingId"] == answer.header("x-ms-request-id")
+    assert body["message"]
+    assert TIME.match(body["timestampUtc"])
+
+
+def assert_operation(request: bytes, answer: Answered, connection: Connection) -> str:
+    """The rules for an answer with an operation; its status."""
+    assert_every_answer(answer)
+    body = answer.json()
+    assert OPERATION_ID.match(body["operationId"])  # rule 2: Java and the embedded client need it always
+    status = body["status"]
+    assert status in ("assigning", "assigned", "failed", "disabled")
+    registered = request.startswith(b"PUT ")
+    # Rule 1: register answers 202, also when finished; rules of A.3: a finished poll 200, a pending one 202.
+    assert answer.status == (202 if registered or status == "assigning" else 200)
+    without_state = registered and status == "assigning"
+    assert list(body) == ["operationId", "status", *([] if without_state else ["registrationState"])]
+    if "registrationState" in body:  # rule 3
+        assert body["registrationState"]["registrationId"] == connection.scenario
+        assert body["registrationState"]["status"] == status
+    retry_after = answer.header("retry-after")
+    if status == "assigning":
+        assert retry_after is not None  # rule 8: integer seconds; Java takes only 2 to 5
+        assert retry_after.isdigit()
+        assert 2 <= int(retry_after) <= 5
+    else:
+        assert retry_after is None
+    if answer.status == 202:
+        host = re.search(rb"\r\nhost: *([^\r]+)", request, re.IGNORECASE)
+        assert host
+        location = f"https://{host[1].decode()}/{ID_SCOPE}/registrations/{connection.scenario}/register"
+        assert answer.header("location") == location
+    else:
+        assert answer.header("location") is None
+    return str(status)
+
+
+def assert_assigned(state: dict[str, Any], connection: Connection) -> None:
+    assert state["assignedHub"] == "127.0.0.1"  # rule 16: a dot, no port
+    assert state["deviceId"] == connection.scenario
+    assert state["substatus"] in ("initialAssignment", "reprovisionedToInitialAssignment")
+    assert TIME.match(state["createdDateTimeUtc"])
+    assert TIME.match(state["lastUpdatedDateTimeUtc"])
+    assert isinstance(state.get("payload", {}), dict)  # rule 5
+
+
+def test_every_capture_has_a_row_and_every_row_a_capture() -> None:
+    assert sorted(EXPECTED) == sorted(one.name for one in CONNECTIONS)
+    assert len(EXPECTED) == len(TABLE)
+    for one in CONNECTIONS:
+        row = EXPECTED[one.name]
+        if one.kind == "websocket":
+            assert row["verdict"] == "websocket", one.name
+        else:
+            wanted = {"symmetricKey": "accepted", "x509": "x509", "tpm": "tpm"}[one.mechanism]
+            assert row["verdict"] == wanted, one.name
+
+
+@pytest.mark.parametrize("connection", ACCEPTED, ids=by_name)
+def test_a_registering_device_is_assigned_in_its_first_answer(connection: Connection) -> None:
+    for request, answer in asyncio.run(replay(connection)):
+        assert assert_operation(request, answer, connection) == "assigned"
+        assert_assigned(answer.json()["registrationState"], connection)
+
+
+@pytest.mark.parametrize("connection", ACCEPTED, ids=by_name)
+def test_with_the_timing_of_azure_a_device_polls_until_it_is_assigned(connection: Connection) -> None:
+    settings = WorkflowSettings(azure_timing=True)
+    for request, answer in asyncio.run(replay(connection, settings=settings)):
+        status = assert_operation(request, answer, connection)
+        assert status == ("assigning" if request.startswith(b"PUT ") else "assigned")
+
+
+@pytest.mark.parametrize("connection", ACCEPTED, ids=by_name)
+def test_one_byte_at_a_time_gives_the_same_answers(connection: Connection) -> None:
+    answers = asyncio.run(replay(connection, cut=lambda request: (bytes((byte,)) for byte in request)))
+    for request, answer in answers:
+        assert assert_operation(request, answer, connection) == "assigned"
+
+
+@pytest.mark.parametrize("name", ["c-dps/001-443.txt", "java-dps/001-443.txt", "node-dps/001-443.txt"])
+def test_cut_at_every_position_gives_the_same_answers(name: str) -> None:
+    connection = next(one for one in HTTP if one.name == name)
+
+    async def run() -> None:
+        async with Application() as app:
+            await enroll(app, connection)
+            signed = sign_anew(connection.requests[0], KEY, app.expiry)
+            with Replay(app) as wire:
+                for position in range(1, len(signed)):
+                    answer = await wire.ask(signed, lambda request, at=position: (request[:at], request[at:]))
+                    assert assert_operation(signed, answer, connection) == "assigned"
+
+    asyncio.run(run())
+
+
+def test_pipelined_requests_of_one_client_are_answered_in_order() -> None:
+    connection = next(one for one in HTTP if one.name == "node-dps/001-443.txt")
+
+    async def run() -> list[Answered]:
+        async with Application() as app:
+            await enroll(app, connection)
+            signed = [sign_anew(request, KEY, app.expiry) for request in connection.requests]
+            with Replay(app) as wire:
+                first = await wire.ask(b"".join(signed))
+                return [first, *[await wire.ask(b"") for _ in signed[1:]]]
+
+    statuses = [answer.status for answer in asyncio.run(run())]
+    assert statuses == [202, 404, 404]  # the polls ask for the stand-in's operation, which is not one of ours
+
+
+@pytest.mark.parametrize("connection", [one for one in HTTP if one.mechanism != "symmetricKey"], ids=by_name)
+def test_what_no_issue_has_built_yet_is_refused_as_documented(connection: Connection) -> None:
+    code = EXPECTED[connection.name]["code"]
+    for _, answer in asyncio.run(replay(connection)):
+        assert_error(answer, code)
+
+
+@pytest.mark.parametrize("connection", ACCEPTED, ids=by_name)
+def test_an_unknown_device_or_an_expired_foreign_token_is_unauthorized(connection: Connection) -> None:
+    for _, answer in asyncio.run(replay(connection, enrolled=False)):
+        assert_error(answer, 401002)
+        assert answer.json()["message"] == "Unauthorized"
+
+    async def as_captured() -> Answered:
+        async with Application() as app:
+            await enroll(app, connection)
+            with Replay(app) as wire:
+                return await wire.ask(connection.requests[0])
+
+    assert_error(asyncio.run(as_captured()), 401002)
+
+
+def test_a_tpm_with_an_unknown_id_is_told_so() -> None:
+    connection = next(one for one in HTTP if one.mechanism == "tpm")
+    first = asyncio.run(replay(connection, enrolled=False))[0][1]
+    assert_error(first, 404201)
+
+
+@pytest.mark.parametrize("connection", [one for one in CONNECTIONS if one.kind == "websocket"], ids=by_name)
+def test_a_websocket_handshake_is_answered_with_an_error_and_nothing_hangs(connection: Connection) -> None:
+    async def run() -> Answered:
+        async with Application() as app:
+            with Replay(app) as wire:
+                return await wire.ask(connection.requests[0])
+
+    assert_error(asyncio.run(run()), EXPECTED[connection.name]["code"])
+
+
+@pytest.mark.parametrize(("verb", "status"), [("disabled", "disabled"), ("failed", "failed")])
+def test_disabled_and_failed_registrations_keep_the_same_rules(verb: str, status: str) -> None:
+    connection = next(one for one in HTTP if one.name == "node-dps/001-443.txt")
+
+    async def run() -> list[tuple[bytes, Answered]]:
+        answers = []
+        async with Application(settings=WorkflowSettings(hub_limit=0)) as app:
+            members: dict[str, Any] = {"provisioningStatus": "disabled"} if verb == "disabled" else {"iotHubs": ["x.y"]}
+            keys = {"primaryKey": KEY, "secondaryKey": KEY}
+            attestation = {"type": "symmetricKey", "symmetricKey": keys}
+            await app.enroll(connection.scenario, attestation=attestation, **members)
+            operation_id = ""
+            with Replay(app) as wire:
+                for request in connection.requests:
+                    sent = with_operation_id(sign_anew(request, KEY, app.expiry), operation_id)
+                    answers.append((request, await wire.ask(sent)))
+                    operation_id = answers[-1][1].json()["operationId"]
+        return answers
+
+    for request, answer in asyncio.run(run()):
+        assert assert_operation(request, answer, connection) == status
+        state = answer.json()["registrationState"]
+        assert {"etag", "lastUpdatedDateTimeUtc"} <= set(state)  # a refused registration leaves a record
+        assert "assignedHub" not in state
+        if status == "failed":  # the Rust client needs both
+            assert state["errorCode"] == 400208
+            assert state["errorMessage"]
+
+
+def test_a_hub_that_is_down_never_becomes_a_server_error() -> None:
+    connection = next(one for one in HTTP if one.name == "c-dps/001-443.txt")
+
+    async def run() -> Answered:
+        hub = FaultyHubConnector(FakeHubConnector())
+        async with Application(connector=hub, settings=WorkflowSettings(assign_wait=0.01)) as app:
+            await enroll(app, connection)
+            held = hub.hold_next()
+            with Replay(app) as wire:
+                answer = await wire.ask(sign_anew(connection.requests[0], KEY, app.expiry))
+            held.release()
+            return answer
+
+    answer = asyncio.run(run())
+    assert assert_operation(connection.requests[0], answer, connection) == "assigning"
+
+
+def test_signing_anew_changes_only_signature_and_expiry() -> None:
+    for connection in ACCEPTED:
+        for request in connection.requests:
+            signed = sign_anew(request, KEY, 1_700_003_600)
+            assert b"se=1700003600" in signed
+            blank = [re.sub(rb"(&sig=)[^&\s]+|(&se=)\d+", rb"\1\2", text) for text in (request, signed)]
+            assert blank[0] == blank[1]
+            for text in (request, signed):
+                signature = re.search(rb"&sig=([^&\s]+)", text)
+                assert signature
+                lower = bool(re.search(rb"%[0-9]?[a-f]", signature[1]))
+                assert lower is connection.group.startswith("c-dps")
+
+
+def test_requests_are_split_where_the_client_ended_them() -> None:
+    for connection in HTTP:
+        assert all(request.startswith((b"PUT ", b"GET ")) for request in connection.requests)
+        assert list(split_requests(b"".join(connection.requests))) == list(connection.requests)

@@ -345,7 +345,7 @@ async def test_a_worker_that_lost_its_operation_stops_and_answers_what_the_other
             (sleeper,) = f.app.workflow._running.values()
             held.release()
             assert (await sleeper.task).etag == written["etag"]
-        assert (await f.poll(operation_id)).json()["registrationState"] == written
+            assert (await f.poll(operation_id)).json()["registrationState"] == written
 
 
 @scenario

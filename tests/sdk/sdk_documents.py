@@ -105,3 +105,11 @@ def self_signed(common_name: str) -> Certificate:
         serial_number=certificate.serial_number,
         common_name=common_name,
     )
+
+
+def self_signed_ending_in_a_blank(common_name: str) -> Certificate:
+    """A certificate whose DER ends in a byte that is a blank in ASCII: about one in forty does."""
+    while True:
+        certificate = self_signed(common_name)
+        if certificate.der[-1:].isspace():
+            return certificate

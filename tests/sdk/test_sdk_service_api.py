@@ -8,7 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sdk_documents import ENDORSEMENT_KEY, Certificate, new_key, self_signed, symmetric_key_enrollment
+from sdk_documents import (
+    ENDORSEMENT_KEY,
+    Certificate,
+    new_key,
+    self_signed,
+    self_signed_ending_in_a_blank,
+    symmetric_key_enrollment,
+)
 from sdk_drivers import SdkError, ServiceSdk
 
 Document = dict[str, Any]
@@ -131,6 +138,14 @@ def test_certificates_are_shown_by_their_facts(service: ServiceSdk, registration
         shown = document["attestation"]["x509"]["clientCertificates"]
         assert_shows(shown["primary"], primary)
         assert_shows(shown["secondary"], secondary)
+
+
+def test_a_certificate_may_end_in_a_blank(service: ServiceSdk, registration_id: str) -> None:
+    certificate = self_signed_ending_in_a_blank(registration_id)
+
+    service.put({"registrationId": registration_id, "attestation": client_certificates(certificate.base64_der)})
+
+    assert_shows(service.get(registration_id)["attestation"]["x509"]["clientCertificates"]["primary"], certificate)
 
 
 def test_one_certificate_fills_both_slots(service: ServiceSdk, registration_id: str) -> None:

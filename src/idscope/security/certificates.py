@@ -28,8 +28,9 @@ def read_certificate(text: str, name: str) -> x509.Certificate:
     try:
         data = text.strip().encode("ascii")
         if not data.startswith(_PEM_BEGIN):
-            data = base64.b64decode(b"".join(data.split()), validate=True).strip()
-        if data.startswith(_PEM_BEGIN):
+            data = base64.b64decode(b"".join(data.split()), validate=True)
+        # DER is taken as it is: its last byte may well have the value of a blank.
+        if data.lstrip().startswith(_PEM_BEGIN):
             certificate = x509.load_pem_x509_certificate(data)
         else:
             certificate = x509.load_der_x509_certificate(data)

@@ -1,0 +1,86 @@
+"""Owns what is asked of idscope: devices, their enrollments, and the bytes of each request as a client writes them.
+It must not know how the requests are sent or measured."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from idscope.testing.application import sas_token
+from idscope.testing.server import Ready
+
+BULK: Final = 10  # published limit
+_DEVICE_VERSION: Final = "2021-06-01"
+_SERVICE_VERSION: Final = "2021-10-01"
+_HOUR: Final = 3600
+
+
+class Requests:
+    """Makes requests for the running server that `ready` describes."""
+
+    def __init__(self, ready: Ready) -> None:
+        self._host = ready.host_name
+        self._id_scope = ready.id_scope
+        self._expiry = int(time.time()) + _HOUR
+        parts = dict(part.split("=", 1) for part in ready.service_connection_string.split(";"))
+        self._service_token = sas_token(
+            parts["HostName"], parts["SharedAccessKey"], self._expiry, parts["SharedAccessKeyName"]
+        )
+
+    def register(self, device: str) -> bytes:
+        """One whole visit of a device: the server closes after the answer."""
+        resource = f"{self._id_scope}/registrations/{device}"
+        token = sas_token(resource, _key(device, "primary"), self._expiry, "registration")
+        target = f"/{resource}/register?api-version={_DEVICE_VERSION}"
+        return self._request("PUT", target, token, {"registrationId": device}, "Connection: close\r\n")
+
+    def create_in_bulk(self, devices: Sequence[str]) -> Iterator[bytes]:
+        target = f"/enrollments?api-version={_SERVICE_VERSION}"
+        for start in range(0, len(devices), BULK):
+            items = [_enrollment(device) for device in devices[start : start + BULK]]
+            yield self._request("POST", target, self._service_token, {"mode": "create", "enrollments": items})
+
+    def create(self, device: str) -> bytes:
+        return self._request("PUT", self._enrollment_target(device), self._service_token, _enrollment(device))
+
+    def read(self, device: str) -> bytes:
+        return self._request("GET", self._enrollment_target(device), self._service_token, None)
+
+    def _enrollment_target(self, device: str) -> str:
+        return f"/enrollments/{device}?api-version={_SERVICE_VERSION}"
+
+    def _request(self, method: str, target: str, token: str, body: Any, more: str = "") -> bytes:
+        content = b"" if body is None else json.dumps(body).encode()
+        if content:
+            more += f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(content)}\r\n"
+        head = (
+            f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\nUser-Agent: idscope-bench\r\n"
+            f"Accept: application/json\r\nAuthorization: {token}\r\n{more}\r\n"
+        )
+        return head.encode() + content
+
+
+def device_names(kind: str, count: int) -> list[str]:
+    return [f"{kind}-{number:06d}" for number in range(count)]
+
+
+def _enrollment(device: str) -> dict[str, Any]:
+    """With an initial twin, as enrollments have; no two have the same content."""
+    keys = {"primaryKey": _key(device, "primary"), "secondaryKey": _key(device, "secondary")}
+    return {
+        "registrationId": device,
+        "attestation": {"type": "symmetricKey", "symmetricKey": keys},
+        "initialTwin": {
+            "tags": {"site": device[-3:]},
+            "properties": {"desired": {"name": device, "reportEverySeconds": 60}},
+        },
+        "provisioningStatus": "enabled",
+    }
+
+
+def _key(device: str, slot: str) -> str:
+    return base64.b64encode(hashlib.sha512(f"{device}/{slot}".encode()).digest()).decode()

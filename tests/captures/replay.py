@@ -167,7 +167,7 @@ class Replay:
 
     def __init__(self, app: Application, chain: tuple[bytes, ...] = ()) -> None:
         self._wire = _Wire(chain)
-        self._protocol = HttpFrontEnd(app.router, clock=app.clock).protocol_factory()  # type: ignore[arg-type]
+        self._protocol = HttpFrontEnd(app.router, clock=app.clock).protocol_factory()
 
     def __enter__(self) -> Self:
         self._protocol.connection_made(self._wire)

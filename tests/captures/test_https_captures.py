@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import re
 import tomllib
 from collections.abc import Callable, Iterable
@@ -212,10 +213,14 @@ def test_cut_at_every_position_gives_the_same_answers(name: str) -> None:
             signed = sign_anew(connection.requests[0], KEY, app.expiry)
             with Replay(app) as wire:
                 for position in range(1, len(signed)):
-                    answer = await wire.ask(signed, lambda request, at=position: (request[:at], request[at:]))
+                    answer = await wire.ask(signed, functools.partial(cut_at, position))
                     assert assert_operation(signed, answer, connection) == "assigned"
 
     asyncio.run(run())
+
+
+def cut_at(position: int, request: bytes) -> tuple[bytes, bytes]:
+    return request[:position], request[position:]
 
 
 def test_pipelined_requests_of_one_client_are_answered_in_order() -> None:

@@ -215,7 +215,8 @@ class TlsProtocol(asyncio.Protocol):
     def _open(self, ssl: SSL.Connection) -> None:
         context, raw = ssl.get_context(), self._raw
         self._gate.end_handshake(self)
-        self._send_pending(ssl)  # our Finished, in TLS 1.2
+        if ssl.get_protocol_version() < SSL.TLS1_3_VERSION:
+            self._send_pending(ssl)  # our Finished; what TLS 1.3 has to say travels with the first answer
         # Counted here, so that nothing later meets a chain of hundreds; OpenSSL itself stops at 100 KiB of them.
         intermediates = ssl.get_peer_cert_chain()
         if intermediates is not None and len(intermediates) >= self._gate.certificates:
@@ -243,27 +244,28 @@ class TlsProtocol(asyncio.Protocol):
         ssl.bio_write(data)
         if self.paused:
             self._unread = True
-        else:
-            self._deliver(ssl, 0 if self._unread else records)
+        elif not self._deliver(ssl, 0 if self._unread else records):
+            self._send_pending(ssl)  # the answer to a key update, say: these must not pile up
 
-    def _deliver(self, ssl: SSL.Connection, records: int) -> None:
-        """Hand on this many records; 0: all there are."""
+    def _deliver(self, ssl: SSL.Connection, records: int) -> bool:
+        """Hand on what this many records hold (0: all there are); False where it is nothing."""
         self._unread = closed = False
         chunks: list[bytes] = []
         try:
             while not records or len(chunks) < records:
                 chunks.append(ssl.recv(RECORD))
         except SSL.WantReadError:
-            self._send_pending(ssl)  # the answer to a key update, say: these must not pile up
+            pass
         except SSL.ZeroReturnError:
             closed = True
         except SSL.Error as error:
             self._refuse(f"TLS failed: {reason_of(error)}")
-            return
+            return True
         if chunks and self._inner is not None:
             self._inner.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
         if closed:
             self._receive_close()
+        return bool(chunks) or closed
 
     def _receive_close(self) -> None:
         if self._peer_closed or self._transport is None or self._inner is None:

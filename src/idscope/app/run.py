@@ -4,10 +4,12 @@ It must not know what a worker serves."""
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import structlog
 import uvloop
@@ -18,19 +20,14 @@ from idscope.app.data_directory import DataDirectory, DataDirectoryUnusable
 from idscope.app.endpoints import HTTPS_PORT, Endpoints, advice, choose_endpoints
 from idscope.app.logging import configure_logging
 from idscope.app.server import Ground, Server
+from idscope.app.server_certificate import ServerCertificate
 from idscope.app.supervisor import Worker, run_workers
-from idscope.certificate_authority import (
-    AuthorityUnusable,
-    OperatorFilesUnusable,
-    ServerFiles,
-    check_operator_files,
-    prepare_server_files,
-    server_names,
-)
+from idscope.certificate_authority import AuthorityUnusable, OperatorFilesUnusable
 from idscope.clock import Clock, SystemClock
 from idscope.directory import AccessPolicy, Directory, Snapshot
 from idscope.errors import IdscopeError
 from idscope.frontends.listener import CannotListen
+from idscope.frontends.tls_context import UnusableCertificateFile
 from idscope.security.sealing import CannotOpen, Sealer
 from idscope.settings import Bootstrap, Origin, Settings
 from idscope.storage.sql import CannotOpenStore, open_store
@@ -49,18 +46,26 @@ def run(settings: Settings, bootstrap: Bootstrap, origins: Mapping[str, Origin])
         directory.prepare()
         sealer = directory.load_sealer(settings)
         endpoints = choose_endpoints(settings, origins, socket.gethostname())
-        files = _server_files(settings, directory, endpoints, clock)
+        certificate = ServerCertificate(settings, directory, endpoints)
+        certificate.context()  # what cannot be used is said now, not by each worker
         snapshot = uvloop.run(_first_state(directory, settings, bootstrap, sealer, clock, endpoints))
-        ground = Ground(settings, endpoints, files, sealer, directory.admin_token(), clock)
+        ground = Ground(settings, endpoints, certificate, sealer, directory.admin_token(), clock)
     except CannotListen as problem:
         return _cannot_start(advice(problem))
     except CannotOpen as problem:
         return _cannot_start(f"the secrets in {directory.database} cannot be read: {problem}")
     except IdscopeError as problem:
         return _cannot_start(problem.reason or problem.message)
-    except (DataDirectoryUnusable, AuthorityUnusable, OperatorFilesUnusable, CannotOpenStore) as problem:
+    except (
+        DataDirectoryUnusable,
+        AuthorityUnusable,
+        OperatorFilesUnusable,
+        UnusableCertificateFile,
+        CannotOpenStore,
+    ) as problem:
         return _cannot_start(str(problem))
-    started = _started(ground, directory, snapshot)
+    _allow_many_files()
+    started = _started(ground, directory, snapshot, certificate.files().ca)
 
     def on_ready() -> None:
         if settings.ready_file is not None:
@@ -88,16 +93,10 @@ def _for_people(settings: Settings) -> bool:
     return settings.log_format == "human" or (settings.log_format == "auto" and sys.stdout.isatty())
 
 
-def _server_files(settings: Settings, directory: DataDirectory, endpoints: Endpoints, clock: Clock) -> ServerFiles:
-    """The operator's own certificate, or one from the own CA. Raises OperatorFilesUnusable, AuthorityUnusable."""
-    names = server_names(socket.gethostname(), (*endpoints.own_names, *endpoints.addresses, *settings.hub_host_names))
-    files = prepare_server_files(directory.path, names, settings.server_key_kind, clock.now())
-    if files.issued:
-        _log.info("a server certificate was issued", reason=files.issued, names=list(names))
-    if settings.certificate_file is None or settings.key_file is None:
-        return files
-    check_operator_files(settings.certificate_file, settings.key_file, clock.now())
-    return ServerFiles(settings.certificate_file, settings.key_file, settings.certificate_file)
+def _allow_many_files() -> None:
+    """A connection is a file: take all that the system lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _first_state(
@@ -117,7 +116,7 @@ async def _first_state(
         await store.close()
 
 
-def _started(ground: Ground, directory: DataDirectory, snapshot: Snapshot) -> Started:
+def _started(ground: Ground, directory: DataDirectory, snapshot: Snapshot, ca_file: Path) -> Started:
     endpoints = ground.endpoints
     service, hub = snapshot.services[0], snapshot.hubs[0]
     port = "" if endpoints.https_port == HTTPS_PORT else f":{endpoints.https_port}"
@@ -126,7 +125,7 @@ def _started(ground: Ground, directory: DataDirectory, snapshot: Snapshot) -> St
         host_name=endpoints.own_names[0],
         https_port=endpoints.https_port,
         hub_host_name=hub.host_names[0],
-        ca_file=ground.files.ca,
+        ca_file=ca_file,
         service_connection_string=connection_string(
             endpoints.own_names[0] + port, _shown_policy(service.policies, OWNER_POLICY)
         ),

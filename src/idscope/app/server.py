@@ -7,7 +7,6 @@ accepted is finished and nothing new comes in.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Final
 
 import msgspec
@@ -15,7 +14,8 @@ import structlog
 
 from idscope.app.bootstrap import server_key
 from idscope.app.endpoints import Endpoints
-from idscope.certificate_authority import ServerFiles
+from idscope.app.server_certificate import ServerCertificate
+from idscope.certificate_authority import AuthorityUnusable, OperatorFilesUnusable
 from idscope.clock import Clock
 from idscope.directory import Directory, LinkedHub
 from idscope.embedded_hub import BulkRegistry, Identities, Twins
@@ -29,7 +29,7 @@ from idscope.frontends.http.operator_api import OPERATOR_OPERATIONS, OperatorUse
 from idscope.frontends.http.router import Router
 from idscope.frontends.http.service_api import SERVICE_OPERATIONS, ServiceUseCases
 from idscope.frontends.listener import Listener, ListenerLimits, bind_sockets
-from idscope.frontends.tls_context import tls_context
+from idscope.frontends.tls_context import UnusableCertificateFile
 from idscope.hubs.connector import HubConnector
 from idscope.hubs.embedded import EmbeddedHubConnector
 from idscope.registration import AttemptRecorder, OperationIds, RegistrationWorkflow, WorkflowSettings
@@ -42,6 +42,7 @@ _log = structlog.get_logger(__name__)
 
 PUBLIC_OPERATIONS: Final[tuple[Operation, ...]] = (*DEVICE_OPERATIONS, *SERVICE_OPERATIONS, *HUB_OPERATIONS)
 _AZURE_RETRY_AFTER: Final = 3  # observed
+_CERTIFICATE_CHECK_SECONDS: Final = 600.0
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ class Ground(msgspec.Struct, frozen=True):
 
     settings: Settings
     endpoints: Endpoints
-    files: ServerFiles
+    certificate: ServerCertificate
     sealer: Sealer
     admin_token: Secret
     clock: Clock
@@ -65,7 +66,7 @@ class Server:
         self._identities = Identities(store, ground.sealer, ground.clock)
         self._workflow: RegistrationWorkflow | None = None
         self._listeners: list[Listener] = []
-        self._recovery: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
 
     async def start(self, *, share_ports: bool) -> None:
         """Raises StoreUnavailable, CannotOpen, CannotListen."""
@@ -82,18 +83,31 @@ class Server:
             await self._listen(
                 operator, endpoints.operator_address, settings.operator_plain_port, share_ports=share_ports, plain=True
             )
-        self._recovery = asyncio.get_running_loop().create_task(workflow.recover_forever())
+        loop = asyncio.get_running_loop()
+        self._chores = [loop.create_task(workflow.recover_forever()), loop.create_task(self._keep_certificate_fresh())]
 
     async def stop(self, seconds: float) -> None:
         """Accept no more, finish what was accepted, within so many seconds; then close the store."""
-        if self._recovery is not None:
-            self._recovery.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._recovery
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
         await asyncio.gather(*(listener.drain(seconds) for listener in self._listeners))
         if self._workflow is not None:
             await self._workflow.close(seconds)
         await self._store.close()
+
+    async def _keep_certificate_fresh(self) -> None:
+        """New connections are shown a certificate that was renewed, by us or by the operator, since the start."""
+        while True:
+            await asyncio.sleep(_CERTIFICATE_CHECK_SECONDS)
+            try:
+                context = self._ground.certificate.renewed_context()
+            except (AuthorityUnusable, OperatorFilesUnusable, UnusableCertificateFile, OSError) as problem:
+                _log.error("the server certificate cannot be renewed", problem=str(problem))
+                continue
+            for listener in self._listeners:
+                if context is not None and listener.context is not None:
+                    listener.context = context
 
     async def _build_workflow(self) -> RegistrationWorkflow:
         ground, settings = self._ground, self._ground.settings
@@ -150,7 +164,7 @@ class Server:
     async def _listen(self, app: Router, address: str, port: int, *, share_ports: bool, plain: bool = False) -> None:
         ground = self._ground
         front_end = HttpFrontEnd(app, clock=ground.clock, limits=_http_limits(ground.settings))
-        context = None if plain else tls_context(ground.files.certificate, ground.files.key)
+        context = None if plain else ground.certificate.context()
         listener = Listener(front_end.protocol_factory, context=context, limits=_listener_limits(ground.settings))
         self._listeners.append(listener)
         await listener.start(bind_sockets(address, port, reuse_port=share_ports))

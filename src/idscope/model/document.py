@@ -20,6 +20,7 @@ RawJson = Annotated[Raw, Meta(description="Any JSON value, carried byte for byte
 FreeObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 
 NULL: Final = b"null"
+_INVALID_WORD: Final = "Invalid enum value"
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -56,9 +57,28 @@ def decode(body: bytes, kind: type[D]) -> D:
     except RecursionError:
         raise MalformedJson("The request body is nested too deep.") from None
     except msgspec.ValidationError as error:
-        raise InvalidArgument(f"Invalid request body: {error}") from None
+        _check_json(body)  # the first wrong type ends the decoding, and what follows may be no JSON at all
+        raise InvalidArgument(f"Invalid request body: {_without_value(str(error))}") from None
     except msgspec.DecodeError as error:
         raise MalformedJson(f"The request body is not valid JSON: {error}") from None
+
+
+def _check_json(body: bytes) -> None:
+    """Raises MalformedJson."""
+    try:
+        msgspec.json.decode(body, type=Raw)
+    except RecursionError:
+        raise MalformedJson("The request body is nested too deep.") from None
+    except msgspec.DecodeError as error:
+        raise MalformedJson(f"The request body is not valid JSON: {error}") from None
+
+
+def _without_value(text: str) -> str:
+    """The decoder's text; of a word that is none of those allowed it repeats the word, which may be anything."""
+    if not text.startswith(_INVALID_WORD):
+        return text
+    _, at, path = text.rpartition(" - at ")
+    return f"{_INVALID_WORD}{at}{path}" if at else _INVALID_WORD
 
 
 def encode(document: Any) -> bytes:

@@ -2,6 +2,6 @@
 
 from idscope.access.admin_token import authenticate_admin
 from idscope.access.caller import Caller
-from idscope.access.service_sas import authenticate_service_caller, check_right
+from idscope.access.service_sas import admit_service_caller
 
-__all__ = ["Caller", "authenticate_admin", "authenticate_service_caller", "check_right"]
+__all__ = ["Caller", "admit_service_caller", "authenticate_admin"]

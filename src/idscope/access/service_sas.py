@@ -19,14 +19,34 @@ CONTAINS: Mapping[Right, frozenset[Right]] = {
 }
 
 
-def authenticate_service_caller(
+def admit_service_caller(
+    authorization: str | None,
+    policies: Mapping[str, AccessPolicy],
+    host_names: Iterable[str],
+    target_path: str,
+    now: int,
+    right: Right | None,
+    error: type[IdscopeError],
+) -> Caller:
+    """Who signed the token, if he may do it. Raises `error`: a stranger learns nothing but that, while one who proved
+    a policy is told which right it lacks."""
+    try:
+        caller = _authenticated(authorization, policies, host_names, target_path, now)
+    except SasRefused as refused:
+        raise error(reason=str(refused)) from None
+    if right is not None and right not in caller.rights:
+        raise error(f"Unauthorized: the shared access policy '{caller.name}' lacks the right {right.value}.")
+    return caller
+
+
+def _authenticated(
     authorization: str | None,
     policies: Mapping[str, AccessPolicy],
     host_names: Iterable[str],
     target_path: str,
     now: int,
 ) -> Caller:
-    """Who signed the token. Raises SasRefused, whose text is for the operator only."""
+    """Raises SasRefused, whose text is for the operator only."""
     if not authorization:
         raise SasRefused("no Authorization header was sent")
     token = parse_sas(authorization)
@@ -45,12 +65,6 @@ def every_right(rights: Iterable[Right]) -> frozenset[Right]:
     """The rights with those that they contain."""
     given = frozenset(rights)
     return given.union(*(CONTAINS.get(right, frozenset()) for right in given))
-
-
-def check_right(caller: Caller, right: Right, error: type[IdscopeError]) -> None:
-    """Raises `error`; a caller who proved a policy may be told which right it lacks."""
-    if right not in caller.rights:
-        raise error(f"Unauthorized: the shared access policy '{caller.name}' lacks the right {right.value}.")
 
 
 def _covers(token: SasToken, host_names: Iterable[str], target_path: str) -> bool:

@@ -49,7 +49,6 @@ class Request(msgspec.Struct, frozen=True):
     host: str
     peer: str
     body: Any = None
-    raw_body: bytes = b""
     chain: tuple[bytes, ...] = ()
     caller: Caller | None = None
     service: ProvisioningService | None = None

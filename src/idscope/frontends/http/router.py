@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import structlog
 
-from idscope.access import Caller, authenticate_admin, authenticate_service_caller, check_right
+from idscope.access import Caller, admit_service_caller, authenticate_admin
 from idscope.clock import Clock
 from idscope.directory import Directory, EmbeddedHub, ProvisioningService
 from idscope.errors import (
@@ -30,7 +30,6 @@ from idscope.frontends.http.routes import Routes
 from idscope.model.api_version import CURRENT, ApiVersion, check_published, parse_api_version
 from idscope.model.document import decode
 from idscope.secret import Secret
-from idscope.security.sas import SasRefused
 
 _log = structlog.get_logger(__name__)
 
@@ -105,7 +104,6 @@ class Router:
             host=host,
             peer=client[0] if client else "",
             body=_decoded(operation, body, headers.get("content-type")),
-            raw_body=body,
             chain=_chain(scope),
             caller=caller,
             service=service,
@@ -124,33 +122,26 @@ class Router:
     def _authorize(
         self, operation: Operation, host: str, authorization: str | None, path: str
     ) -> tuple[ProvisioningService | None, EmbeddedHub | None, Caller | None]:
-        """Ask `access` once. Raises Unauthorized, HubUnauthorized."""
-        snapshot = self._directory.snapshot
-        right = operation.right
+        """Ask `access` once. Raises Unauthorized, HubUnauthorized, HubArgumentInvalid."""
+        snapshot, right, now = self._directory.snapshot, operation.right, self._clock.now()
         if operation.api is Api.SERVICE:
             service = snapshot.service_by_host(host)
-            try:
-                caller = authenticate_service_caller(
-                    authorization, service.policies, service.host_names, path, self._clock.now()
-                )
-            except SasRefused as refused:
-                raise Unauthorized(reason=str(refused)) from None
-            if right is not None:
-                check_right(caller, right, Unauthorized)
-            return service, None, caller
+            names = service.host_names
+            return (
+                service,
+                None,
+                admit_service_caller(authorization, service.policies, names, path, now, right, Unauthorized),
+            )
         if operation.api is Api.HUB:
             hub = snapshot.hub_by_host(host)
             if hub is None:
                 raise HubArgumentInvalid("This server has no embedded hub.")
-            try:
-                caller = authenticate_service_caller(
-                    authorization, hub.policies, hub.host_names, path, self._clock.now()
-                )
-            except SasRefused as refused:
-                raise HubUnauthorized(reason=str(refused)) from None
-            if right is not None:
-                check_right(caller, right, HubUnauthorized)
-            return None, hub, caller
+            names = hub.host_names
+            return (
+                None,
+                hub,
+                admit_service_caller(authorization, hub.policies, names, path, now, right, HubUnauthorized),
+            )
         if right is not None:
             return None, None, authenticate_admin(authorization, self._admin_token)
         return None, None, None

@@ -16,6 +16,7 @@ from idscope.errors import InvalidArgument, MethodNotAllowed, RouteNotFound
 from idscope.frontends.http.operations import Api, Operation
 
 _ANY: Final = "*"
+_ID_MISSING: Final = "Method not allowed: the path misses an id."
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -46,13 +47,13 @@ class Routes:
     def find(self, method: str, path: str) -> Match:
         """Raises RouteNotFound, MethodNotAllowed (also where an id is missing), InvalidArgument."""
         segments = path.removeprefix("/").removesuffix("/").split("/")
-        fitting = [route for route in self._candidates(segments) if route.fits(segments)]
+        fitting = self._fitting(segments)
         for route in fitting:
             operation = route.by_method.get(method)
             if operation is not None:
                 return Match(operation, _parameters(route, segments))
         if not fitting:
-            raise RouteNotFound
+            raise MethodNotAllowed(message=_ID_MISSING) if self._fitting([*segments, ""]) else RouteNotFound
         raise MethodNotAllowed(tuple(sorted({name for route in fitting for name in route.by_method})))
 
     def api_of(self, path: str) -> Api:
@@ -60,11 +61,11 @@ class Routes:
         first = path.removeprefix("/").partition("/")[0].lower()
         return self._api_by_first_segment.get(first, self._api_by_first_segment.get(_ANY, Api.OPERATOR))
 
-    def _candidates(self, segments: list[str]) -> list[_Route]:
+    def _fitting(self, segments: list[str]) -> list[_Route]:
         first = segments[0].lower()
         if first not in self._api_by_first_segment:
             first = _ANY
-        return self._routes.get((first, len(segments)), [])
+        return [route for route in self._routes.get((first, len(segments)), ()) if route.fits(segments)]
 
     def _add(self, operation: Operation) -> None:
         parts = operation.path.removeprefix("/").split("/")
@@ -85,7 +86,7 @@ class Routes:
 def _parameters(route: _Route, segments: list[str]) -> dict[str, str]:
     values = [segment for want, segment in zip(route.segments, segments, strict=True) if want is None]
     if not all(values):
-        raise MethodNotAllowed(message="Method not allowed: the path misses an id.")
+        raise MethodNotAllowed(message=_ID_MISSING)
     return dict(zip(route.names, map(_decoded, values), strict=True))
 
 

@@ -23,7 +23,7 @@ from idscope.storage import AttemptRow, Put, Store, Trim, Unit, Write
 _log = structlog.get_logger(__name__)
 
 BATCH: Final = 500
-_UNKNOWN_TRIM_EVERY: Final = 20  # flushes; a trim reads the whole bucket
+_OVERSHOOT: Final = 10  # unknown ids are trimmed after each tenth of their bound, since a trim reads their whole bucket
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ class AttemptRecorder:
         self._kept_unknown = kept_unknown
         self._waiting: deque[Attempt] = deque(maxlen=capacity)
         self._interval = interval
-        self._flushes = 0
+        self._unknown_since_trim = 0
         self._task: asyncio.Task[None] | None = None
 
     def record(self, attempt: Attempt) -> None:
@@ -104,14 +104,18 @@ class AttemptRecorder:
         writes: list[Write] = [Put(_row(attempt)) for attempt in batch]
         buckets = {(attempt.service_id, attempt.registration_key) for attempt in batch if attempt.known}
         writes += [Trim(AttemptRow, bucket, self._kept_per_id) for bucket in sorted(buckets)]
-        self._flushes += 1
-        if self._flushes % _UNKNOWN_TRIM_EVERY == 1:
-            services = sorted({attempt.service_id for attempt in batch if not attempt.known})
-            writes += [Trim(AttemptRow, (service, ""), self._kept_unknown) for service in services]
+        writes += self._trim_unknown([attempt.service_id for attempt in batch if not attempt.known])
         try:
             await self._store.commit(Unit(tuple(writes)))
         except ServiceUnavailable as error:
             _log.warning("attempts were not kept", count=len(batch), reason=error.reason)
+
+    def _trim_unknown(self, services: list[str]) -> list[Write]:
+        self._unknown_since_trim += len(services)
+        if self._unknown_since_trim < max(1, self._kept_unknown // _OVERSHOOT):
+            return []
+        self._unknown_since_trim = 0
+        return [Trim(AttemptRow, (service, ""), self._kept_unknown) for service in sorted(set(services))]
 
 
 def _row(attempt: Attempt) -> AttemptRow:

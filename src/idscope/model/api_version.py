@@ -58,15 +58,17 @@ def parse_api_version(text: str | None) -> ApiVersion:
 PUBLISHED_VERSIONS: Final = frozenset(parse_api_version(text) for text in PUBLISHED)
 CURRENT: Final = parse_api_version("2021-10-01")
 
+CSR_SINCE: Final = parse_api_version("2025-07-01-preview")
+
 # Members newer than 2021-10-01, by wire name; older versions do not see them. All others are in every version.
 SINCE: Final = {
+    "csr": CSR_SINCE,
+    "issuedCertificateChain": CSR_SINCE,
     "credentialPolicyName": parse_api_version("2025-07-01-preview"),
     "namespaceName": parse_api_version("2026-11-01"),
     "certificateAuthorityName": parse_api_version("2026-11-01"),
     "certificatePolicyName": parse_api_version("2026-11-01"),
 }
-
-CSR_SINCE: Final = parse_api_version("2025-07-01-preview")
 
 
 def check_published(version: ApiVersion) -> None:

@@ -1,7 +1,7 @@
 """Owns how secrets are kept at rest: AES-256-GCM, bound to the place where they stand.
 It must not know what is sealed, nor where the key came from.
 
-A sealed text is `v1:{key id}:{nonce}:{ciphertext}`, the last two in unpadded URL-safe Base64. The associated data is
+A sealed text is `v1:{key id}:{nonce}:{ciphertext}`, the last two in unpadded Base64. The associated data is
 the place (service, table, key, column), so that a sealed text moved to another row does not open.
 """
 
@@ -70,8 +70,8 @@ class Sealer:
 
 
 def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return base64.b64encode(data).rstrip(b"=").decode()
 
 
 def _bytes(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

@@ -61,7 +61,6 @@ class Client:
             host="127.0.0.1",
             peer="127.0.0.1",
             body=decode(raw, row.request_type) if raw else None,
-            raw_body=raw,
             hub=HUB,
         )
 

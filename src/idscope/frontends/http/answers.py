@@ -62,15 +62,21 @@ def error_answer(error: IdscopeError, tracking_id: str, now: int, *, in_hub_word
     return Answer(error.status, body, tuple(headers))
 
 
-def _provisioning_error(error: IdscopeError, tracking_id: str, now: int) -> tuple[tuple[bytes, bytes], bytes]:
-    details = ProvisioningServiceErrorDetails(
-        error_code=error.error_code,
-        tracking_id=tracking_id,
-        message=error.message,
-        info=UNSET if error.info is None else dict(error.info),
-        timestamp_utc=format_time(now),
+def error_body(error: IdscopeError, tracking_id: str, now: int) -> bytes:
+    """The error in the catalogue's JSON, the same on every wire; never empty, never a null."""
+    return encode(
+        ProvisioningServiceErrorDetails(
+            error_code=error.error_code,
+            tracking_id=tracking_id,
+            message=error.message,
+            info=UNSET if error.info is None else dict(error.info),
+            timestamp_utc=format_time(now),
+        )
     )
-    return (b"x-ms-error-code", str(error.error_code).encode()), encode(details)
+
+
+def _provisioning_error(error: IdscopeError, tracking_id: str, now: int) -> tuple[tuple[bytes, bytes], bytes]:
+    return (b"x-ms-error-code", str(error.error_code).encode()), error_body(error, tracking_id, now)
 
 
 def _hub_error(error: IdscopeError, tracking_id: str, now: int) -> tuple[tuple[bytes, bytes], bytes]:

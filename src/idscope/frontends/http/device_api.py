@@ -12,12 +12,13 @@ from urllib.parse import quote
 import msgspec
 
 from idscope.attestation import Authenticated, Challenge, Claim
-from idscope.errors import InvalidRegistrationId, Unauthorized
+from idscope.errors import Unauthorized
 from idscope.frontends.http.answers import Answer
 from idscope.frontends.http.operations import DEVICE_BODY_LIMIT, Api, Operation, Request
-from idscope.model.document import UNSET, encode, given
+from idscope.frontends.registrations import check_named, operation_status, register_request
+from idscope.model.document import encode, given
 from idscope.model.registration import DeviceRegistration, DeviceRegistrationResult, RegistrationOperationStatus
-from idscope.registration import RegisterRequest, RegistrationResult, RegistrationWorkflow
+from idscope.registration import RegistrationResult, RegistrationWorkflow
 from idscope.secret import Secret
 
 _MAX_OPERATION_ID: Final = 256
@@ -33,11 +34,9 @@ class DeviceUseCases(msgspec.Struct, frozen=True):
 async def register_device(devices: DeviceUseCases, request: Request) -> Answer:
     registration = _body(request)
     device = await _authenticated(devices, request, registration)
-    payload = None if registration.payload is UNSET else bytes(registration.payload)
-    asked = RegisterRequest(request.tracking_id, payload, given(registration.csr))
-    result = await devices.workflow.register(device, asked)
+    result = await devices.workflow.register(device, register_request(request.tracking_id, registration))
     headers = _accepted_headers(devices, request, result)
-    return Answer(202, _operation_status(result), headers)
+    return Answer(202, operation_status(result), headers)
 
 
 async def look_up_operation(devices: DeviceUseCases, request: Request) -> Answer:
@@ -45,8 +44,8 @@ async def look_up_operation(devices: DeviceUseCases, request: Request) -> Answer
     device = await _authenticated(devices, request, DeviceRegistration())
     result = await devices.workflow.look_up(device, operation_id[:_MAX_OPERATION_ID])
     if result.finished:
-        return Answer(200, _operation_status(result))
-    return Answer(202, _operation_status(result), _accepted_headers(devices, request, result))
+        return Answer(200, operation_status(result))
+    return Answer(202, operation_status(result), _accepted_headers(devices, request, result))
 
 
 async def look_up_registration(devices: DeviceUseCases, request: Request) -> Answer:
@@ -58,11 +57,7 @@ async def look_up_registration(devices: DeviceUseCases, request: Request) -> Ans
 
 def _body(request: Request) -> DeviceRegistration:
     """The body, empty where none was sent. Raises InvalidRegistrationId where it names another id than the path."""
-    registration: DeviceRegistration = request.body or DeviceRegistration()
-    named = given(registration.registration_id)
-    if named is not None and named.lower() != request.path["registrationId"].lower():
-        raise InvalidRegistrationId("Invalid RegistrationId: the id in the path is not the one in the body.")
-    return registration
+    return check_named(request.body or DeviceRegistration(), request.path["registrationId"])
 
 
 async def _authenticated(devices: DeviceUseCases, request: Request, registration: DeviceRegistration) -> Authenticated:
@@ -84,13 +79,6 @@ async def _authenticated(devices: DeviceUseCases, request: Request, registration
     if isinstance(verdict, Authenticated):
         return verdict
     raise Unauthorized if isinstance(verdict, Challenge) else verdict.error
-
-
-def _operation_status(result: RegistrationResult) -> bytes:
-    state = UNSET if result.state is None else result.state
-    return encode(
-        RegistrationOperationStatus(operation_id=result.operation_id, status=result.status, registration_state=state)
-    )
 
 
 def _accepted_headers(

@@ -8,6 +8,7 @@ import msgspec
 
 from idscope.attestation.claim import Claim
 from idscope.errors import ProvisioningError
+from idscope.model.api_version import ApiVersion
 from idscope.model.attestation import AttestationType
 
 KeySlot = Literal["primary", "secondary"]
@@ -34,6 +35,11 @@ class Authenticated(msgspec.Struct, frozen=True):
     proof: Proof
     claim: Claim
     at: int
+
+    def asking(self, tracking_id: str, api_version: ApiVersion) -> Authenticated:
+        """The same device with one request of its own, on the wires that authenticate once for many requests."""
+        claim = msgspec.structs.replace(self.claim, tracking_id=tracking_id, api_version=api_version)
+        return msgspec.structs.replace(self, claim=claim)
 
 
 class Challenge(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 /* Holds every fsync and fdatasync of a process while a gate is closed (LD_PRELOAD).
  *
  * FSYNC_GATE names a file: who holds an exclusive flock on it has closed the gate. FSYNC_GATE_ARRIVALS names a file
- * to which the path of each file about to be synchronised is appended, before it waits at the gate.
+ * to which the path of each file about to be synchronised is appended, before it waits at the gate. FSYNC_GATE_PASSES
+ * names a pipe: each byte in it lets one through the closed gate.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 static int open_or_abort(const char *variable, int flags)
@@ -39,11 +41,13 @@ static void announce(int synchronised)
 
 static void pass_gate(int synchronised)
 {
+    char pass;
+    const struct timespec moment = {.tv_nsec = 1000000};
     announce(synchronised);
-    int gate = open_or_abort("FSYNC_GATE", O_RDONLY);
-    while (flock(gate, LOCK_SH) != 0)
-        if (errno != EINTR)
-            abort();
+    int gate = open_or_abort("FSYNC_GATE", O_RDONLY), passes = open_or_abort("FSYNC_GATE_PASSES", O_RDONLY | O_NONBLOCK);
+    while (flock(gate, LOCK_SH | LOCK_NB) != 0 && read(passes, &pass, 1) != 1)
+        nanosleep(&moment, NULL);
+    close(passes);
     close(gate);
 }
 

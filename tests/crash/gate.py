@@ -27,23 +27,34 @@ class FsyncGate:
         self._arrivals = folder / "fsync-arrivals"
         self._gate.touch()
         self._arrivals.touch()
-        self._lock: int | None = None
+        self._passes = folder / "fsync-passes"
+        os.mkfifo(self._passes)
+        self._closed: tuple[int, int] | None = None  # what holds the gate, and the pipe that lets one through
         self.environment = {
             "LD_PRELOAD": str(built(folder, "fsync_gate.c")),
+            "FSYNC_GATE_PASSES": str(self._passes),
             "FSYNC_GATE": str(self._gate),
             "FSYNC_GATE_ARRIVALS": str(self._arrivals),
         }
 
     def close(self) -> None:
         """Returns once no fsync is on its way through the gate; no other will return until it is opened."""
-        if self._lock is None:
-            self._lock = os.open(self._gate, os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if self._closed is None:
+            lock = os.open(self._gate, os.O_RDONLY | os.O_CLOEXEC)
+            # Both ends of the pipe: opening it waits for nobody, and what is written stays in it.
+            self._closed = (lock, os.open(self._passes, os.O_RDWR | os.O_CLOEXEC))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def let_one_through(self) -> None:
+        """The one that waits at the closed gate, or the next to come."""
+        assert self._closed is not None, "the gate is open"
+        os.write(self._closed[1], b".")
 
     def open(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._closed is not None:
+            for descriptor in self._closed:
+                os.close(descriptor)
+            self._closed = None
 
     def arrivals(self) -> list[str]:
         """The files whose synchronisation was asked for so far, in that order."""
@@ -75,6 +86,11 @@ class FullDisk:
 def synchronous_off() -> dict[str, str]:
     """The environment in which every store acknowledges before it is durable: what a durability test must notice."""
     return {"PYTHONPATH": str(_HERE / "synchronous_off")}
+
+
+def no_checkpoint() -> dict[str, str]:
+    """The environment in which only commits synchronise a store's log."""
+    return {"PYTHONPATH": str(_HERE / "no_checkpoint")}
 
 
 def built(folder: Path, source: str) -> Path:

@@ -53,6 +53,25 @@ CREATE TABLE health (
     token TEXT NOT NULL,
     PRIMARY KEY (name)
 );
+CREATE TABLE hub_connection (
+    hub_id TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    worker TEXT NOT NULL,
+    state_updated INTEGER NOT NULL,
+    last_activity INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    PRIMARY KEY (hub_id, device_id)
+);
+INSERT INTO "hub_connection" VALUES('h','Device','s','',1,2,X'7B7D');
+CREATE TABLE hub_desired_change (
+    hub_id TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    PRIMARY KEY (hub_id, device_id, version)
+);
+INSERT INTO "hub_desired_change" VALUES('h','Device',2,X'7B7D');
 CREATE TABLE hub_device (
     hub_id TEXT NOT NULL,
     device_id TEXT NOT NULL,
@@ -62,6 +81,47 @@ CREATE TABLE hub_device (
     PRIMARY KEY (hub_id, device_id)
 );
 INSERT INTO "hub_device" VALUES('h','Device','d1',X'7B7D','');
+CREATE TABLE hub_message (
+    hub_id TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    expires INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (hub_id, device_id, sequence)
+);
+INSERT INTO "hub_message" VALUES('h','Device',9007199254740992,'m',3,X'7B7D',X'00');
+CREATE TABLE hub_method_call (
+    hub_id TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    call_id TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    caller TEXT NOT NULL,
+    expires INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    answer BLOB NOT NULL,
+    PRIMARY KEY (hub_id, device_id, call_id)
+);
+INSERT INTO "hub_method_call" VALUES('h','Device','c','e','s','w',4,X'7B7D',X'');
+CREATE TABLE hub_stream (
+    hub_id TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    next_sequence INTEGER NOT NULL,
+    PRIMARY KEY (hub_id)
+);
+INSERT INTO "hub_stream" VALUES('h','1',1);
+CREATE TABLE hub_telemetry (
+    hub_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    device_id TEXT NOT NULL,
+    enqueued INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (hub_id, sequence)
+);
+INSERT INTO "hub_telemetry" VALUES('h',0,'Device',5,X'7B7D',X'000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F202122232425262728292A2B2C2D2E2F303132333435363738393A3B3C3D3E3F404142434445464748494A4B4C4D4E4F505152535455565758595A5B5C5D5E5F606162636465666768696A6B6C6D6E6F707172737475767778797A7B7C7D7E7F808182838485868788898A8B8C8D8E8F909192939495969798999A9B9C9D9E9FA0A1A2A3A4A5A6A7A8A9AAABACADAEAFB0B1B2B3B4B5B6B7B8B9BABBBCBDBEBFC0C1C2C3C4C5C6C7C8C9CACBCCCDCECFD0D1D2D3D4D5D6D7D8D9DADBDCDDDEDFE0E1E2E3E4E5E6E7E8E9EAEBECEDEEEFF0F1F2F3F4F5F6F7F8F9FAFBFCFDFEFF');
 CREATE TABLE hub_twin (
     hub_id TEXT NOT NULL,
     device_id TEXT NOT NULL,
@@ -119,7 +179,7 @@ CREATE TABLE schema_version (
     applied_at INTEGER NOT NULL,
     oldest_code TEXT NOT NULL
 );
-INSERT INTO "schema_version" VALUES(1,1795311866362724,'0.1.0');
+INSERT INTO "schema_version" VALUES(1,1795313982303820,'0.1.0');
 CREATE TABLE server (
     name TEXT NOT NULL,
     sealed TEXT NOT NULL,

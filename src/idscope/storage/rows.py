@@ -190,6 +190,85 @@ class HubTwinRow(Row):
     document: bytes
 
 
+class HubConnectionRow(Row):
+    """How a device stands with its hub. `etag` is the id of its last session; `worker` names the process that holds the
+    session, empty where none does. The document says what the session asked for."""
+
+    TABLE = "hub_connection"
+    KEY = ("hub_id", "device_id")
+    hub_id: str
+    device_id: str
+    etag: str
+    worker: str
+    state_updated: int
+    last_activity: int
+    document: bytes
+
+
+class HubMessageRow(Row):
+    """A cloud-to-device message that waits for its device's acknowledgement."""
+
+    TABLE = "hub_message"
+    KEY = ("hub_id", "device_id", "sequence")
+    hub_id: str
+    device_id: str
+    sequence: int
+    etag: str
+    expires: int
+    document: bytes
+    body: bytes
+
+
+class HubMethodCallRow(Row):
+    """A direct method under way: addressed to one session, answered to the worker `caller`. No answer yet: empty."""
+
+    TABLE = "hub_method_call"
+    KEY = ("hub_id", "device_id", "call_id")
+    hub_id: str
+    device_id: str
+    call_id: str
+    etag: str
+    session_id: str
+    caller: str
+    expires: int
+    document: bytes
+    answer: bytes
+
+
+class HubDesiredChangeRow(Row):
+    """One of the last changes of a twin's desired properties, under the `$version` that it made."""
+
+    TABLE = "hub_desired_change"
+    KEY = ("hub_id", "device_id", "version")
+    hub_id: str
+    device_id: str
+    version: int
+    document: bytes
+
+
+class HubStreamRow(Row):
+    """The head of a hub's telemetry: the number that its next message gets. `etag` changes with it."""
+
+    TABLE = "hub_stream"
+    KEY = ("hub_id",)
+    hub_id: str
+    etag: str
+    next_sequence: int
+
+
+class HubTelemetryRow(Row):
+    """A device-to-cloud message; a hub's messages are numbered without a gap in the order of their commits."""
+
+    TABLE = "hub_telemetry"
+    KEY = ("hub_id", "sequence")
+    hub_id: str
+    sequence: int
+    device_id: str
+    enqueued: int
+    document: bytes
+    body: bytes
+
+
 EVERY_ROW: tuple[type[Row], ...] = (
     ServerRow,
     ProvisioningServiceRow,
@@ -203,4 +282,10 @@ EVERY_ROW: tuple[type[Row], ...] = (
     AttemptRow,
     HubDeviceRow,
     HubTwinRow,
+    HubConnectionRow,
+    HubMessageRow,
+    HubMethodCallRow,
+    HubDesiredChangeRow,
+    HubStreamRow,
+    HubTelemetryRow,
 )

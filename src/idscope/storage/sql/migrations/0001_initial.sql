@@ -143,3 +143,63 @@ CREATE TABLE hub_twin (
     document BLOB NOT NULL,
     PRIMARY KEY (hub_id, device_id)
 );
+
+CREATE TABLE hub_connection (
+    hub_id TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    worker TEXT NOT NULL,
+    state_updated INTEGER NOT NULL,
+    last_activity INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    PRIMARY KEY (hub_id, device_id)
+);
+
+CREATE TABLE hub_message (
+    hub_id TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    expires INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (hub_id, device_id, sequence)
+);
+
+CREATE TABLE hub_method_call (
+    hub_id TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    call_id TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    caller TEXT NOT NULL,
+    expires INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    answer BLOB NOT NULL,
+    PRIMARY KEY (hub_id, device_id, call_id)
+);
+
+CREATE TABLE hub_desired_change (
+    hub_id TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    PRIMARY KEY (hub_id, device_id, version)
+);
+
+CREATE TABLE hub_stream (
+    hub_id TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    next_sequence INTEGER NOT NULL,
+    PRIMARY KEY (hub_id)
+);
+
+CREATE TABLE hub_telemetry (
+    hub_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    device_id TEXT NOT NULL,
+    enqueued INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (hub_id, sequence)
+);

@@ -3,6 +3,7 @@ It must not be reachable by devices: these rows stand on a listener of their own
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +17,9 @@ from idscope.frontends.http.openapi import openapi_document, openapi_index
 from idscope.frontends.http.operations import Api, Operation, Request
 from idscope.model.document import Document, encode
 from idscope.storage import Store
+
+READY_SECONDS: Final = 2.0
+"""Who asks for readiness has a limit of its own, and learns more from a no than from silence."""
 
 
 class Health(Document):
@@ -45,8 +49,12 @@ async def healthz(_: OperatorUseCases, __: Request) -> Answer:
 
 
 async def readyz(operator: OperatorUseCases, _: Request) -> Answer:
-    """The store can be read and written, and there is a service to serve."""
-    await operator.store.check()
+    """The store can be read and written, and there is a service to serve; an answer comes in any case."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await operator.store.check()
+    except TimeoutError:
+        raise ServiceUnavailable(reason=f"the store did not take a write within {READY_SECONDS:g} s") from None
     if not operator.directory.snapshot.services:
         raise ServiceUnavailable("No provisioning service is loaded.")
     return Answer(200, encode(Health(status="ready")))

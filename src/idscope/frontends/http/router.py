@@ -38,6 +38,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _MAX_QUERY_FIELDS: Final = 32
+_SECONDS_BETWEEN_WARNINGS: Final = 1.0
 
 
 class ClientDisconnected(Exception):
@@ -66,6 +67,7 @@ class Router:
         self._clock = clock
         self._admin_token = admin_token
         self._strict = strict_api_versions
+        self._warn_after = clock.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         tracking_id = new_tracking_id()
@@ -74,7 +76,7 @@ class Router:
         except ClientDisconnected:
             return
         except IdscopeError as error:
-            _log.debug("refused", tracking_id=tracking_id, code=error.error_code, reason=error.reason or error.message)
+            self._note(error, tracking_id)
             answer = self._error_answer(error, scope, tracking_id)
         except Exception:  # noqa: BLE001 - the one catch-all: nobody is left without an answer
             _log.exception("a request failed inside the server", tracking_id=tracking_id)
@@ -145,6 +147,15 @@ class Router:
         if right is not None:
             return None, None, authenticate_admin(authorization, self._admin_token)
         return None, None, None
+
+    def _note(self, error: IdscopeError, tracking_id: str) -> None:
+        """What is the server's own trouble is for the operator; at most once a second, for a full disk fills a log."""
+        now = self._clock.monotonic()
+        tell = _log.debug
+        if error.status >= 500 and now >= self._warn_after:
+            self._warn_after = now + _SECONDS_BETWEEN_WARNINGS
+            tell = _log.warning
+        tell("refused", tracking_id=tracking_id, code=error.error_code, reason=error.reason or error.message)
 
     def _error_answer(self, error: IdscopeError, scope: Scope, tracking_id: str) -> Answer:
         in_hub_words = self._routes.api_of(_path(scope)) is Api.HUB

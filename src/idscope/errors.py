@@ -174,6 +174,13 @@ class UnsupportedMediaType(ProvisioningError):
     default_message = "The content type must be application/json."
 
 
+class UnsupportedWebSocketVersion(ProvisioningError):
+    """RFC 6455, 4.2.2; suffix by choice."""
+
+    error_code = 426000
+    default_message = "Only version 13 of WebSocket is spoken here."
+
+
 class Throttled(ProvisioningError):
     error_code = 429001
     default_message = "Operations are being throttled for this tenant."

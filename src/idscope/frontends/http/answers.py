@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from idscope.clock import format_time
-from idscope.errors import HubError, IdscopeError, MethodNotAllowed
+from idscope.errors import HubError, IdscopeError, MethodNotAllowed, UnsupportedWebSocketVersion
 from idscope.model.document import UNSET, encode
 from idscope.model.registration import ProvisioningServiceErrorDetails
 
@@ -17,6 +17,10 @@ Headers = list[tuple[bytes, bytes]]
 
 CONTENT_TYPE_JSON: Final = (b"content-type", b"application/json; charset=utf-8")
 STRICT_TRANSPORT_SECURITY: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+# RFC 6455, 4.4, and RFC 9110, 15.5.22
+_UPGRADE_TO: Final = ((b"sec-websocket-version", b"13"), (b"upgrade", b"websocket"), (b"connection", b"Upgrade"))
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -59,6 +63,8 @@ def error_answer(error: IdscopeError, tracking_id: str, now: int, *, in_hub_word
     headers = [header]
     if isinstance(error, MethodNotAllowed) and error.allowed:
         headers.append((b"allow", ", ".join(error.allowed).encode()))
+    elif isinstance(error, UnsupportedWebSocketVersion):
+        headers += _UPGRADE_TO
     return Answer(error.status, body, tuple(headers))
 
 

@@ -3,17 +3,21 @@ know TLS, nor any route."""
 
 from __future__ import annotations
 
+import asyncio
 from email.utils import formatdate
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from idscope.clock import MICROSECONDS, Clock
+from idscope.errors import InvalidArgument
 from idscope.frontends.deadlines import Deadlines, resolution_for
+from idscope.frontends.http.answers import STRICT_TRANSPORT_SECURITY, new_tracking_id
 from idscope.frontends.http.cycle import AsgiApp
 from idscope.frontends.http.protocol import HttpProtocol
+from idscope.frontends.websocket import WebSocketEndpoints
 
 KIBIBYTE: Final = 1024
 
@@ -57,11 +61,22 @@ class HttpFrontEnd:
 
     Beside the ASGI HTTP scope the app gets `scope["extensions"]["tls"]["client_certificate_chain"]`: a tuple of DER
     certificates, leaf first, empty where the client sent none; on a connection without TLS there is no `tls`.
+
+    Upgrade requests that are meant for `websocket` are answered by it, over TLS only; without it, and on every other
+    path, an upgrade request is an ordinary one.
     """
 
-    def __init__(self, app: AsgiApp, *, clock: Clock, limits: HttpLimits | None = None) -> None:
+    def __init__(
+        self,
+        app: AsgiApp,
+        *,
+        clock: Clock,
+        limits: HttpLimits | None = None,
+        websocket: WebSocketEndpoints | None = None,
+    ) -> None:
         self.limits = limits or HttpLimits()
         self.clock = clock
+        self.websocket = websocket
         self.deadlines = Deadlines(resolution_for(self.limits.shortest_seconds))
         self.config = Config(
             app,
@@ -83,6 +98,23 @@ class HttpFrontEnd:
     def protocol_factory(self) -> HttpProtocol:
         """A protocol for one connection."""
         return HttpProtocol(self)
+
+    def upgrade(self, scope: Any, *, in_turn: bool) -> asyncio.Protocol | None:
+        """What takes over the connection of this upgrade request; None where it is an ordinary one.
+
+        `in_turn` says that no request before it waits for its answer. Raises InvalidArgument,
+        UnsupportedWebSocketVersion.
+        """
+        websocket, headers = self.websocket, scope["headers"]
+        if websocket is None or not websocket.serve(scope["path"], headers):
+            return None
+        if scope["scheme"] != "https":
+            raise InvalidArgument("A WebSocket is opened over TLS only.")
+        if not in_turn:
+            raise InvalidArgument("A WebSocket is opened when the requests before it are answered.")
+        tracking_id = (b"x-ms-request-id", new_tracking_id().encode())
+        answer_headers = (*self.default_headers(), STRICT_TRANSPORT_SECURITY, tracking_id)
+        return websocket.accept(scope["method"], scope["http_version"], headers, answer_headers)
 
     def default_headers(self) -> list[tuple[bytes, bytes]]:
         """What every answer begins with: the Date."""

@@ -71,6 +71,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._has_body = False
         self._messages = 0
+        self._successor: asyncio.Protocol | None = None  # what the connection is upgraded to
 
     # The connection
 
@@ -163,10 +164,28 @@ class HttpProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                # Nothing is upgraded here: that was an ordinary request, and what follows it is the next one.
                 data = data[upgrade.args[0] :]
+                if self._successor is not None:
+                    self._hand_over(self._successor, data)
+                    return
+                # Nothing is upgraded here: that was an ordinary request, and what follows it is the next one.
             else:
                 return
+
+    def _hand_over(self, successor: asyncio.Protocol, rest: bytes) -> None:
+        """The connection is the successor's from here on; `rest` came with the request (Java does not wait)."""
+        write_paused = self.flow.write_paused
+        self._phase = _Phase.CLOSED
+        self.front_end.deadlines.discard(self)
+        self.connections.discard(self)
+        self.cycle = None  # type: ignore[assignment]  # as in connection_lost
+        self.parser = None  # type: ignore[assignment]  # likewise
+        self.transport.set_protocol(successor)
+        successor.connection_made(self.transport)
+        if write_paused:
+            successor.pause_writing()
+        if rest:
+            successor.data_received(rest)
 
     def _count_input(self, size: int) -> None:
         """Bounds what the parser keeps to itself: a header or trailer without end, chunks of one byte."""
@@ -236,12 +255,23 @@ class HttpProtocol(HttpToolsProtocol):
         self._check_head(version)
         self._fill_target()
         self._wait(_Phase.BODY, self._limits.body_seconds)
+        app = self._upgrade() if self.parser.should_upgrade() else self.app
+        if app is None:
+            return
         self.cycle = Cycle(
             self,
             keep_alive=version == "1.1" and self.parser.should_keep_alive(),
             expect_100_continue=self.expect_100_continue,
         )
-        self._queue(self.cycle, self.app)
+        self._queue(self.cycle, app)
+
+    def _upgrade(self) -> AsgiApp | None:
+        """What answers this upgrade request; None where a successor does."""
+        try:
+            self._successor = self.front_end.upgrade(self.scope, in_turn=self._running is None)
+        except IdscopeError as error:
+            return answering(error, self.front_end.clock.now())
+        return None if self._successor is not None else cast("AsgiApp", self.app)
 
     def _check_head(self, version: str) -> None:
         if version not in ("1.1", "1.0"):
@@ -285,6 +315,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._messages += 1
+        if self._successor is not None:
+            return
         cycle = self.cycle
         if cycle.response_complete:
             self._wait(_Phase.IDLE, self._limits.keep_alive_seconds)

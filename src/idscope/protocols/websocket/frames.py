@@ -1,5 +1,5 @@
-"""Owns WebSocket frames from the server's side (RFC 6455, 5): a client's stream taken apart, and frames to send. It must
-not know what the payload means, nor what carries the bytes.
+"""Owns WebSocket frames from the server's side (RFC 6455, 5): a client's stream taken apart, and frames to send. It
+must not know what the payload means, nor what carries the bytes.
 
 The payload is one stream of bytes here: where a frame, a fragment or a read ends means nothing. It is handed on as it
 comes, so that a reader holds one frame's head and at most one control frame, however large the frames are.

@@ -340,3 +340,20 @@ def test_requests_are_split_where_the_client_ended_them() -> None:
     for connection in HTTP:
         assert all(request.startswith((b"PUT ", b"GET ")) for request in connection.requests)
         assert list(split_requests(b"".join(connection.requests))) == list(connection.requests)
+
+
+@pytest.mark.parametrize("authority", ["dps.example", "dps.example:8443", "127.0.0.5"])
+def test_an_absolute_target_is_answered_for_its_own_authority(authority: str) -> None:
+    """Java's WebSocket client sends such targets; a proxy may make one of any request (RFC 9112, 3.2.2)."""
+    connection = next(one for one in HTTP if one.name == "java-dps/001-443.txt")
+
+    async def run() -> Answered:
+        async with Application() as app:
+            await enroll(app, connection)
+            signed = sign_anew(connection.requests[0], KEY, app.expiry)
+            with Replay(app) as wire:
+                return await wire.ask(signed.replace(b"PUT /", b"PUT https://" + authority.encode() + b"/", 1))
+
+    answer = asyncio.run(run())
+    assert (answer.status, answer.json()["status"]) == (202, "assigned")
+    assert (answer.header("location") or "").startswith(f"https://{authority}/{ID_SCOPE}/registrations/")

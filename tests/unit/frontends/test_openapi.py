@@ -63,7 +63,7 @@ def test_a_document_is_sound(api: str, version: str) -> None:
 @pytest.mark.parametrize(("api", "version"), NEWEST.items())
 def test_an_independent_reader_finds_every_operation(api: str, version: str) -> None:
     schema = schemathesis.openapi.from_dict(document(api, version))
-    read = {(one.method.upper(), one.path) for one in map(Ok.ok, schema.get_all_operations())}
+    read = {(one.ok().method.upper(), one.ok().path) for one in schema.get_all_operations() if isinstance(one, Ok)}
     assert read == {(row.method, row.path) for row in ROWS if row.api.value == api}
 
 

@@ -4,12 +4,15 @@ It must not know what a worker serves."""
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import resource
 import signal
 import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final, NoReturn
 
 import structlog
 import uvloop
@@ -34,7 +37,9 @@ from idscope.storage.sql import CannotOpenStore, open_store
 
 _log = structlog.get_logger("idscope")
 
-_FAILED = 1
+_FAILED: Final = 1
+_GRACE_SECONDS: Final = 2.0
+"""Beyond the time for what was accepted: for the last bytes of connections that are cut, and for closing the store."""
 
 
 def run(settings: Settings, bootstrap: Bootstrap, origins: Mapping[str, Origin]) -> int:
@@ -76,7 +81,7 @@ def run(settings: Settings, bootstrap: Bootstrap, origins: Mapping[str, Origin])
         return run_workers(
             settings.workers,
             lambda worker: _run_worker(ground, directory, worker),
-            drain_seconds=settings.drain_seconds,
+            drain_seconds=settings.drain_seconds + _GRACE_SECONDS,
             on_ready=on_ready,
         )
     finally:
@@ -155,26 +160,39 @@ def _run_worker(ground: Ground, directory: DataDirectory, worker: Worker) -> int
 
 
 async def _serve(ground: Ground, directory: DataDirectory, worker: Worker) -> int:
-    """Serve until a signal; a second one ends the wait for what is under way."""
+    """Serve until a signal, then finish what was accepted; a second signal, or a disk that hangs, ends it at once."""
     loop = asyncio.get_running_loop()
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    settings = ground.settings
+    stop = asyncio.Event()
 
     def on_signal(which: signal.Signals) -> None:
-        _log.info("stopping" if not stop.is_set() else "stopping at once", signal=which.name)
-        (hurry if stop.is_set() else stop).set()
+        if stop.is_set():
+            _log.warning("asked a second time: stopping hard", signal=which.name)
+            _end_at_once(settings, 128 + which)
+        _log.info("stopping", signal=which.name)
+        stop.set()
+
+    def give_up() -> None:
+        _log.error("what was accepted could not be finished in time")
+        _end_at_once(settings, _FAILED)
 
     for each in worker.stop_signals:
         loop.add_signal_handler(each, on_signal, each)
     server = Server(ground, open_store(directory.database))
     try:
-        await server.start(share_ports=ground.settings.workers > 1)
+        await server.start(share_ports=settings.workers > 1)
         worker.ready()
         await stop.wait()
     finally:
-        stopping = asyncio.ensure_future(server.stop(ground.settings.drain_seconds))
-        hurried = asyncio.ensure_future(hurry.wait())
-        await asyncio.wait((stopping, hurried), return_when=asyncio.FIRST_COMPLETED)
-        if not stopping.done():
-            await server.stop(0)
-        hurried.cancel()
+        loop.call_later(settings.drain_seconds + _GRACE_SECONDS, give_up)
+        await server.stop(settings.drain_seconds)
     return 0
+
+
+def _end_at_once(settings: Settings, code: int) -> NoReturn:
+    """Like a crash, which loses nothing acknowledged: a thread that waits for a disk cannot be asked to end."""
+    if settings.workers == 1 and settings.ready_file is not None:
+        remove_ready_file(settings.ready_file)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)

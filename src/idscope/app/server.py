@@ -91,9 +91,10 @@ class Server:
         for chore in self._chores:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
+        end = asyncio.get_running_loop().time() + seconds
         await asyncio.gather(*(listener.drain(seconds) for listener in self._listeners))
         if self._workflow is not None:
-            await self._workflow.close(seconds)
+            await self._workflow.close(max(0.0, end - asyncio.get_running_loop().time()))
         await self._store.close()
 
     async def _keep_certificate_fresh(self) -> None:

@@ -188,6 +188,13 @@ class ServerProcess:
         self.kill()
         return code
 
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        """Wait for the end of a server that was told to stop by a signal of the test's own; the exit code."""
+        assert self._process is not None, "the server is not running"
+        code = self._process.wait(seconds)
+        self.kill()
+        return code
+
     def kill(self) -> None:
         """End the server and all its workers at once (SIGKILL)."""
         process, self._process, self._ready = self._process, None, None

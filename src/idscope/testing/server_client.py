@@ -56,7 +56,24 @@ class ServerClient:
         authorization: str | None = None,
     ) -> Response:
         """One request of the public port; a body that is not bytes is sent as JSON. Raises OSError, HTTPException."""
-        return _exchange(self._connection, method, target, body, headers, authorization)
+        self.send(method, target, body, headers, authorization=authorization)
+        return self.receive()
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        authorization: str | None = None,
+    ) -> None:
+        """The first half of `request`."""
+        _send(self._connection, method, target, body, headers, authorization)
+
+    def receive(self) -> Response:
+        """The answer to what was sent."""
+        return _receive(self._connection)
 
     def operator(self, method: str, target: str, *, token: str | None = None) -> Response:
         """One request of the operator listener, over a connection of its own."""
@@ -64,7 +81,8 @@ class ServerClient:
         connection = self._new_connection(url.hostname or "", url.port or 0)
         try:
             authorization = None if token is None else f"Bearer {token}"
-            return _exchange(connection, method, target, None, None, authorization)
+            _send(connection, method, target, None, None, authorization)
+            return _receive(connection)
         finally:
             connection.close()
 
@@ -128,23 +146,30 @@ def _named(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def _exchange(
+def _send(
     connection: http.client.HTTPSConnection,
     method: str,
     target: str,
     body: Any,
     headers: Mapping[str, str] | None,
     authorization: str | None,
-) -> Response:
+) -> None:
     content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
     sent = {**({"Content-Type": "application/json"} if content else {}), **(headers or {})}
     if authorization is not None:
         sent["Authorization"] = authorization
     try:
         connection.request(method, target, content, sent)
+    except BaseException:
+        connection.close()  # the next request begins on a new one
+        raise
+
+
+def _receive(connection: http.client.HTTPSConnection) -> Response:
+    try:
         answer = connection.getresponse()
         received = {name.lower(): value for name, value in answer.getheaders()}
         return Response(answer.status, received, answer.read())
     except BaseException:
-        connection.close()  # the next request begins on a new one
+        connection.close()
         raise

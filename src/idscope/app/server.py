@@ -25,7 +25,7 @@ from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
 from idscope.frontends.http.front_end import HttpFrontEnd, HttpLimits
 from idscope.frontends.http.hub_api import HUB_OPERATIONS, HubUseCases
 from idscope.frontends.http.operations import Api, Operation
-from idscope.frontends.http.operator_api import OPERATOR_OPERATIONS, OperatorUseCases
+from idscope.frontends.http.operator_api import OPERATOR_OPERATIONS, PLAIN_OPERATIONS, OperatorUseCases
 from idscope.frontends.http.router import Router
 from idscope.frontends.http.service_api import SERVICE_OPERATIONS, ServiceUseCases
 from idscope.frontends.listener import Listener, ListenerLimits, bind_sockets
@@ -80,8 +80,9 @@ class Server:
             await self._listen(public, address, endpoints.https_port, share_ports=share_ports)
         await self._listen(operator, endpoints.operator_address, endpoints.operator_port, share_ports=share_ports)
         if settings.operator_plain_port:
+            plain = self._router(PLAIN_OPERATIONS, {Api.OPERATOR: self._operator_use_cases()})
             await self._listen(
-                operator, endpoints.operator_address, settings.operator_plain_port, share_ports=share_ports, plain=True
+                plain, endpoints.operator_address, settings.operator_plain_port, share_ports=share_ports, plain=True
             )
         loop = asyncio.get_running_loop()
         self._chores = [loop.create_task(workflow.recover_forever()), loop.create_task(self._keep_certificate_fresh())]

@@ -104,3 +104,6 @@ OPERATOR_OPERATIONS: Final = (
     _row("OpenApi_Get", "/openapi/{api}/{version}", openapi, dict[str, Any], "One OpenAPI 3.1 document.", None),
     _row("Status_Get", "/admin/status", status, Status, "What runs here.", Right.SERVICE_CONFIG),
 )
+
+# What a probe may ask in plain HTTP: nothing that a token opens, so that none is sent there.
+PLAIN_OPERATIONS: Final = tuple(row for row in OPERATOR_OPERATIONS if row.handler in (healthz, readyz))

@@ -52,46 +52,55 @@ def choose_endpoints(settings: Settings, origins: Mapping[str, Origin], machine_
 
 
 def _https(settings: Settings, origins: Mapping[str, Origin], notes: list[str]) -> tuple[str, int]:
-    address, port = settings.listen_address, settings.https_port
+    port = settings.https_port
     try:
-        _probe(address, port)
+        return _address(settings, origins, port, notes), port
     except AddressNotPermitted:
         if _asked(origins, "https_port"):
             raise
-        port = UNPRIVILEGED_PORT
-        notes.append(_not_permitted(HTTPS_PORT))
+    notes.append(_not_permitted(HTTPS_PORT))
+    return _address(settings, origins, UNPRIVILEGED_PORT, notes), UNPRIVILEGED_PORT
+
+
+def _address(settings: Settings, origins: Mapping[str, Origin], port: int, notes: list[str]) -> str:
+    address = settings.listen_address
+    try:
+        _probe(address, port)
     except AddressTaken:
-        if _asked(origins, "listen_address"):
-            raise
-        found = _next_free(port)
+        found = None if _asked(origins, "listen_address") else _next_free(port)
         if found is None:
             raise
         notes.append(f"{address} port {port} is taken by another program; serving on {found} instead.")
-        return found, port
-    else:
-        return address, port
-    _probe(address, port)
-    return address, port
+        return found
+    return address
 
 
 def _operator(settings: Settings, origins: Mapping[str, Origin], address: str, notes: list[str]) -> str:
     """Where the public address moved, the operator listener moves with it."""
-    wanted = settings.operator_address
-    if not _asked(origins, "operator_address") and _is_loopback(address):
-        wanted = address
-    _probe(wanted, settings.operator_port)
-    if settings.operator_plain_port:
-        _probe(wanted, settings.operator_plain_port)
+    asked = _asked(origins, "operator_address")
+    wanted = address if not asked and _is_loopback(address) else settings.operator_address
+    ports = tuple(filter(None, (settings.operator_port, settings.operator_plain_port)))
+    try:
+        for port in ports:
+            _probe(wanted, port)
+    except AddressTaken as taken:
+        found = None if asked else _next_free(*ports)
+        if found is None:
+            raise
+        notes.append(f"{wanted} port {taken.port} is taken by another program; the operator listener is on {found}.")
+        return found
     if wanted != settings.operator_address:
         notes.append(f"The operator listener stands beside it, on {wanted}.")
     return wanted
 
 
-def _next_free(port: int) -> str | None:
+def _next_free(*ports: int) -> str | None:
+    """The first loopback address behind the first one on which all of the ports are free."""
     for last in range(2, _LAST_LOOPBACK + 1):
         address = f"127.0.0.{last}"
         try:
-            _probe(address, port)
+            for port in ports:
+                _probe(address, port)
         except AddressTaken:
             continue
         return address

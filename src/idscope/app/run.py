@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
+import msgspec
 import structlog
 import uvloop
 
@@ -45,6 +46,9 @@ _GRACE_SECONDS: Final = 2.0
 def run(settings: Settings, bootstrap: Bootstrap, origins: Mapping[str, Origin]) -> int:
     """Serve until told to stop; the exit code. What keeps the server from starting is said in one clear sentence."""
     configure_logging(settings.log_format, settings.log_level)
+    if origins["hub_host_names"].source == "default":
+        # A hub that nobody named has the server's own name, also where that moves to another address.
+        settings = msgspec.structs.replace(settings, hub_host_names=())
     directory = DataDirectory(settings.data_directory)
     clock = SystemClock(settings.test_clock_shift)
     try:

@@ -49,7 +49,13 @@ class CertificateAuthority(msgspec.Struct, frozen=True):
         return private_key_pem(self.key)
 
     def check(self, now: int) -> None:
-        """Raises AuthorityUnusable where nothing can be issued any more."""
+        """Raises AuthorityUnusable where nothing can be issued: any more, or yet."""
+        start = self.certificate.not_valid_before_utc
+        if moment(now) < start:
+            raise AuthorityUnusable(
+                f"the CA certificate is valid from {start:%Y-%m-%d %H:%M} UTC, but this machine's clock says "
+                f"{moment(now):%Y-%m-%d %H:%M}; set the clock, or move ca.pem and ca.key away for a new CA"
+            )
         if moment(now) >= self.certificate.not_valid_after_utc:
             raise AuthorityUnusable("the CA certificate has expired; move ca.pem and ca.key away and start again")
 

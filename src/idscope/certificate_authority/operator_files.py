@@ -30,6 +30,11 @@ def check_operator_files(certificate_file: Path, key_file: Path, now: int) -> x5
         )
     if moment(now) >= leaf.not_valid_after_utc:
         raise OperatorFilesUnusable(f"the certificate in {certificate_file} has expired")
+    if moment(now) < leaf.not_valid_before_utc:
+        raise OperatorFilesUnusable(
+            f"the certificate in {certificate_file} is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, but "
+            f"this machine's clock says {moment(now):%Y-%m-%d %H:%M}"
+        )
     return leaf
 
 

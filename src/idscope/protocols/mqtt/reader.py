@@ -3,8 +3,12 @@ packets mean to each other."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from idscope.protocols.mqtt.decoding import check_first_byte, decode
 from idscope.protocols.mqtt.packets import Packet, ProtocolError
+
+MAX_HEADER: Final = 5  # bytes before the body of a packet, at most
 
 
 class PacketReader:

@@ -51,7 +51,7 @@ from idscope.protocols.mqtt.packets import (
     Unsuback,
     Unsubscribe,
 )
-from idscope.protocols.mqtt.reader import PacketReader
+from idscope.protocols.mqtt.reader import MAX_HEADER, PacketReader
 from idscope.protocols.mqtt.topics import matches
 
 NEVER: Final = math.inf
@@ -148,6 +148,11 @@ class Session:
         """Bytes received that no event was made of yet."""
         return self._reader.buffered
 
+    @property
+    def full(self) -> bool:
+        """Whether at least one whole packet waits, so that there is no use in receiving more yet."""
+        return self._reader.buffered >= self._reader.limit + MAX_HEADER
+
     def receive(self, data: bytes, now: float) -> None:
         """Bytes from the client."""
         if self.state is State.CLOSED:
@@ -232,11 +237,11 @@ class Session:
 
     # What goes out
 
-    def accept(self) -> None:
-        """The CONNECT that was handed on is good."""
+    def accept(self, packet_bytes: int | None = None) -> None:
+        """The CONNECT that was handed on is good; packets after it may be as long as the limits say, or as this."""
         if self.state is State.DECIDING:
             self.state = State.CONNECTED
-            self._reader.limit = self.limits.packet_bytes
+            self._reader.limit = self.limits.packet_bytes if packet_bytes is None else packet_bytes
             self._output += encode(Connack(ConnectCode.ACCEPTED))
 
     def refuse(self, code: int, reason: str) -> None:

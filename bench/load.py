@@ -60,10 +60,16 @@ class LoadGenerator:
         self._directory = directory
         self._program = directory / "tls_load"
         self._prefix = () if core is None else ("taskset", "--cpu-list", str(core))
-        subprocess.run(
-            ["cc", "-O2", "-std=gnu11", "-o", self._program, _SOURCE, "-lssl", "-lcrypto"],
-            check=True,
-        )
+        self._compile()
+
+    def _compile(self) -> None:
+        command = ["cc", "-O2", "-std=gnu11", "-o", str(self._program), str(_SOURCE), "-lssl", "-lcrypto"]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = getattr(error, "stderr", b"").decode(errors="replace")
+            needs = "gcc and OpenSSL's headers (Debian: apt-get install gcc libc6-dev libssl-dev)"
+            raise LoadFailed(f"the load generator was not built; it needs {needs}\n{said}") from None
 
     def write(self, name: str, requests: Iterable[bytes]) -> Path:
         """A file of requests, each behind its length."""

@@ -14,6 +14,9 @@ from idscope.frontends.tls_records import RECORD
 
 _RECORD_OVERHEAD: Final = 64  # header, nonce, padding and tag of the worst cipher suite
 _ALERTS: Final = 512
+# So much is sealed without waiting for the turn's end: one turn may read megabytes, and only what the raw transport
+# holds makes it say pause_writing.
+_AT_ONCE: Final = 4 * RECORD
 
 
 class Reader(Protocol):
@@ -39,13 +42,14 @@ class Reader(Protocol):
 
 
 class TlsTransport(asyncio.Transport):
-    """What is written in one turn of the event loop leaves in as few records as hold it, and in one send.
+    """What is written in one turn of the event loop leaves in as few records as hold it, and, while it is not large, in
+    one send.
 
     `get_extra_info` knows beside the raw transport's names `sslcontext`, `tls_version` and
     `client_certificate_chain` (see there).
     """
 
-    __slots__ = ("_closing", "_context", "_finished", "_loop", "_pending", "_raw", "_reader", "_ssl")
+    __slots__ = ("_closing", "_context", "_finished", "_loop", "_pending", "_pending_bytes", "_raw", "_reader", "_ssl")
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class TlsTransport(asyncio.Transport):
         self._context = context
         self._loop = loop
         self._pending: list[bytes] = []
+        self._pending_bytes = 0
         self._closing = False
         self._finished = False
 
@@ -70,6 +75,9 @@ class TlsTransport(asyncio.Transport):
         if not self._pending:
             self._loop.call_soon(self._flush)
         self._pending.append(data if isinstance(data, bytes) else bytes(data))
+        self._pending_bytes += len(self._pending[-1])
+        if self._pending_bytes >= _AT_ONCE:
+            self._flush()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         for data in list_of_data:
@@ -95,12 +103,14 @@ class TlsTransport(asyncio.Transport):
     def abort(self) -> None:
         self._closing = True
         self._pending.clear()
+        self._pending_bytes = 0
         self._raw.abort()
 
     def detach(self) -> None:
         """The connection is lost: let OpenSSL's memory go."""
         self._closing = True
         self._pending.clear()
+        self._pending_bytes = 0
         self._ssl = None
 
     def is_closing(self) -> bool:
@@ -127,6 +137,7 @@ class TlsTransport(asyncio.Transport):
         pending = self._pending
         data = pending[0] if len(pending) == 1 else b"".join(pending)
         self._pending = []
+        self._pending_bytes = 0
         try:
             ssl.sendall(data)
         except SSL.Error:  # the connection broke; whoever reads it closes it
@@ -154,7 +165,7 @@ class TlsTransport(asyncio.Transport):
         return not self._reader.paused and not self.is_closing()
 
     def get_write_buffer_size(self) -> int:
-        return self._raw.get_write_buffer_size() + sum(map(len, self._pending))
+        return self._raw.get_write_buffer_size() + self._pending_bytes
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         return self._raw.get_write_buffer_limits()

@@ -61,6 +61,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_write_paused",
         "deadline",
         "raw",
+        "unsent_bytes",
     )
 
     def __init__(self, inner: asyncio.Protocol, head: bytes, limits: WebSocketLimits, deadlines: Deadlines) -> None:
@@ -74,7 +75,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._reader = FrameReader(frame_bytes=limits.frame_bytes, message_bytes=limits.message_bytes)
         self._state = _State.OPEN
         self._close_code = NORMAL
-        self._unsent: list[bytes] = []  # payload of this turn of the event loop
+        self._unsent: list[bytes] = []  # payload of this turn of the event loop, less than one longest frame
+        self.unsent_bytes = 0
         self._pong: bytes | None = None  # owed until the client reads again
         self._write_paused = False
 
@@ -121,7 +123,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = _State.CLOSED
         self._deadlines.discard(self)
-        self._unsent.clear()
+        self._drop_unsent()
         self._inner.connection_lost(exc)
         self._inner = _GONE  # they refer to each other in a circle: cut, so that memory does not wait for the collector
 
@@ -147,16 +149,15 @@ class WebSocketProtocol(asyncio.Protocol):
     def set_inner(self, protocol: asyncio.Protocol) -> None:
         self._inner = protocol
 
-    @property
-    def unsent_bytes(self) -> int:
-        return sum(map(len, self._unsent))
-
     def send(self, data: bytes) -> None:
         if self.is_closing():
             return
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(data)
+        self.unsent_bytes += len(data)
+        if self.unsent_bytes >= self._limits.sent_frame_bytes:
+            self._flush()
 
     def is_closing(self) -> bool:
         return self._state is not _State.OPEN or self.raw.is_closing()
@@ -171,7 +172,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def abort(self) -> None:
         self.deadline = NEVER
         self._state = _State.CLOSED
-        self._unsent.clear()
+        self._drop_unsent()
         self.raw.abort()
 
     # Frames out
@@ -181,10 +182,14 @@ class WebSocketProtocol(asyncio.Protocol):
         if not self._unsent or self.is_closing():
             return
         data = self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent)
-        self._unsent = []
+        self._drop_unsent()
         most = self._limits.sent_frame_bytes
         for start in range(0, len(data), most):
             self.raw.write(frame(BINARY, data[start : start + most]))
+
+    def _drop_unsent(self) -> None:
+        self._unsent = []
+        self.unsent_bytes = 0
 
     def _answer_ping(self, data: bytes) -> None:
         """At once, or when the client reads again: one pong then answers all its pings (RFC 6455, 5.5.3)."""

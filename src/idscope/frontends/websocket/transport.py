@@ -13,6 +13,7 @@ class Wire(Protocol):
     """The connection beneath: the WebSocket and its transport."""
 
     raw: asyncio.Transport
+    unsent_bytes: int  # written and not yet handed to the transport beneath
 
     def get_inner(self) -> asyncio.Protocol:
         """The protocol inside."""
@@ -36,11 +37,6 @@ class Wire(Protocol):
 
     def abort(self) -> None:
         """Close now, losing what is not sent yet."""
-        ...
-
-    @property
-    def unsent_bytes(self) -> int:
-        """What is written and not yet handed to the transport beneath."""
         ...
 
 

@@ -240,10 +240,22 @@ class HubTwinTooLarge(HubError):
     default_message = "The twin is too large."
 
 
+class HubQueueFull(HubError):
+    error_code = 403004
+    code_word = "DeviceMaximumQueueDepthExceeded"
+    default_message = "The device's queue of cloud-to-device messages is full."
+
+
 class HubDeviceNotFound(HubError):
     error_code = 404001
     code_word = "DeviceNotFound"
     default_message = "Device not found."
+
+
+class HubDeviceNotOnline(HubError):
+    error_code = 404103
+    code_word = "DeviceNotOnline"
+    default_message = "The operation failed because the requested device isn't online."
 
 
 class HubDeviceExists(HubError):
@@ -256,6 +268,12 @@ class HubPreconditionFailed(HubError):
     error_code = 412001
     code_word = "PreconditionFailed"
     default_message = "Precondition failed."
+
+
+class HubMessageTooLarge(HubError):
+    error_code = 413001
+    code_word = "MessageTooLarge"
+    default_message = "The message is too large."
 
 
 class HubTooManyDevices(HubError):
@@ -276,6 +294,14 @@ class HubUnavailable(HubError):
     error_code = 503000
     code_word = "ServiceUnavailable"
     default_message = "The hub cannot be reached."
+
+
+class HubGatewayTimeout(HubError):
+    """The device took a method call and did not answer it in time."""
+
+    error_code = 504101
+    code_word = "GatewayTimeout"
+    default_message = "Timed out waiting for the response from device."
 
 
 def every_error_class(root: type[IdscopeError] = IdscopeError) -> Iterator[type[IdscopeError]]:

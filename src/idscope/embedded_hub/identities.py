@@ -8,13 +8,14 @@ is tried again until no other writer came between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from idscope.clock import Clock
 from idscope.embedded_hub.authentication import open_authentication, seal_keys, settle, without_secrets
+from idscope.embedded_hub.connections import DeviceState, connected_count, device_states
 from idscope.embedded_hub.device_change import changed_device, new_device
 from idscope.embedded_hub.documents import (
     AuthenticationMechanism,
@@ -24,7 +25,6 @@ from idscope.embedded_hub.documents import (
     RegistryStatistics,
 )
 from idscope.embedded_hub.records import (
-    NEVER,
     DeviceRecord,
     new_device_etag,
     time_or_never,
@@ -42,29 +42,51 @@ from idscope.model.device_identity import TwinContent
 from idscope.model.document import UNSET
 from idscope.model.etag import ABSENT, ANYTHING, Absent, Anything, Expectation, Matches, Present
 from idscope.security.sealing import Sealer
-from idscope.storage import Delete, ExpectationFailed, HubDeviceRow, HubTwinRow, Key, Put, Store, Unit
+from idscope.storage import (
+    Delete,
+    ExpectationFailed,
+    HubConnectionRow,
+    HubDesiredChangeRow,
+    HubDeviceRow,
+    HubMessageRow,
+    HubTwinRow,
+    Key,
+    Put,
+    Store,
+    Trim,
+    Unit,
+)
 
 PAGE_LIMIT: Final = 1000  # published
+_UNSEEN: Final = DeviceState()
+
+
+Changed = Callable[[str, str], Awaitable[None]]
 
 
 class Identities:
-    """The device identities of every embedded hub; ids are case-sensitive."""
+    """The device identities of every embedded hub; ids are case-sensitive.
 
-    def __init__(self, store: Store, sealer: Sealer, clock: Clock) -> None:
+    `changed(hub_id, device_id)` is told where a device may no longer be connected.
+    """
+
+    def __init__(self, store: Store, sealer: Sealer, clock: Clock, changed: Changed | None = None) -> None:
         self._store = store
         self._sealer = sealer
         self._clock = clock
+        self._changed = changed
 
     async def find(self, hub_id: str, device_id: str) -> Device | None:
+        """The device without a look at its connection."""
         row = await self._row(hub_id, device_id)
-        return None if row is None else self._document(row)
+        return None if row is None else self._document(row, _UNSEEN)
 
     async def get(self, hub_id: str, device_id: str) -> Device:
         """Raises HubDeviceNotFound."""
-        device = await self.find(hub_id, device_id)
-        if device is None:
+        row = await self._row(hub_id, device_id)
+        if row is None:
             raise HubDeviceNotFound(device_id)
-        return device
+        return (await self._documents(hub_id, [row]))[0]
 
     async def create_or_update(
         self,
@@ -90,12 +112,14 @@ class Identities:
             except ExpectationFailed:
                 await asyncio.sleep(0)  # the next look tells what came between
                 continue
-            return self._document(new_row)
+            return await self._after(row, new_row)
         raise HubThrottled(reason=f"the device changed {MAX_TRIES} times meanwhile")
 
     async def delete(self, hub_id: str, device_id: str, expect: Expectation) -> None:
-        """Remove the device and its twin; raises HubDeviceNotFound and HubPreconditionFailed, but nothing of a
-        missing device under `Anything`."""
+        """Remove the device and all that is kept of it.
+
+        Raises HubDeviceNotFound and HubPreconditionFailed, but nothing of a missing device under `Anything`.
+        """
         for _ in range(MAX_TRIES):
             row = await self._row(hub_id, device_id)
             _hold_to(expect, row, device_id)
@@ -106,18 +130,22 @@ class Identities:
                     Unit.of(
                         Delete(Key(HubDeviceRow, (hub_id, device_id)), Matches(row.etag)),
                         Delete(Key(HubTwinRow, (hub_id, device_id))),
+                        Delete(Key(HubConnectionRow, (hub_id, device_id))),
+                        Trim(HubMessageRow, (hub_id, device_id), 0),
+                        Trim(HubDesiredChangeRow, (hub_id, device_id), 0),
                     )
                 )
             except ExpectationFailed:
                 await asyncio.sleep(0)
                 continue
+            await self._tell(hub_id, device_id)
             return
         raise HubThrottled(reason=f"the device changed {MAX_TRIES} times meanwhile")
 
     async def page(self, hub_id: str, after: str | None, limit: int) -> list[Device]:
         """Up to `limit` devices behind the id `after`, in the order of ids."""
         rows = await self._store.page(HubDeviceRow, (hub_id,), None if after is None else (after,), limit)
-        return [self._document(row) for row in rows]
+        return await self._documents(hub_id, rows)
 
     async def statistics(self, hub_id: str) -> RegistryStatistics:
         total = disabled = 0
@@ -127,6 +155,10 @@ class Identities:
         return RegistryStatistics(
             total_device_count=total, enabled_device_count=total - disabled, disabled_device_count=disabled
         )
+
+    async def connected(self, hub_id: str) -> int:
+        """How many devices are connected."""
+        return await connected_count(self._store, hub_id)
 
     async def check(self) -> None:
         """Return if the hub's store can be read and written."""
@@ -180,19 +212,35 @@ class Identities:
     def _authentication(self, row: HubDeviceRow) -> AuthenticationMechanism:
         return open_authentication(self._sealer, row.hub_id, row.device_id, _record(row).authentication, row.sealed)
 
-    def _document(self, row: HubDeviceRow) -> Device:
+    async def _after(self, before: HubDeviceRow | None, row: HubDeviceRow) -> Device:
+        """The device that was written; a new one is connected nowhere."""
+        if before is None:
+            return self._document(row, _UNSEEN)
+        if _record(row).status != "enabled":
+            await self._tell(row.hub_id, row.device_id)
+        return (await self._documents(row.hub_id, [row]))[0]
+
+    async def _tell(self, hub_id: str, device_id: str) -> None:
+        if self._changed is not None:
+            await self._changed(hub_id, device_id)
+
+    async def _documents(self, hub_id: str, rows: Sequence[HubDeviceRow]) -> list[Device]:
+        states = await device_states(self._store, hub_id, [row.device_id for row in rows], self._clock.now())
+        return [self._document(row, state) for row, state in zip(rows, states, strict=True)]
+
+    def _document(self, row: HubDeviceRow, state: DeviceState) -> Device:
         record = _record(row)
         return Device(
             device_id=row.device_id,
             generation_id=record.generation_id,
             etag=row.etag,
-            connection_state="Disconnected",
+            connection_state=state.word,
             status=record.status,
             status_reason=record.status_reason,
-            connection_state_updated_time=NEVER,
+            connection_state_updated_time=time_or_never(state.updated),
             status_updated_time=time_or_never(record.status_updated),
-            last_activity_time=NEVER,
-            cloud_to_device_message_count=0,
+            last_activity_time=time_or_never(state.last_activity),
+            cloud_to_device_message_count=state.messages,
             authentication=self._authentication(row),
             capabilities=DeviceCapabilities(iot_edge=record.iot_edge),
             device_scope=UNSET if record.device_scope is None else record.device_scope,

@@ -15,6 +15,9 @@ from msgspec import Raw
 
 from idscope.clock import Clock, next_time
 from idscope.embedded_hub import twin_content
+from idscope.embedded_hub.cloud_messages import Nudge
+from idscope.embedded_hub.connections import DeviceState, device_states
+from idscope.embedded_hub.desired_changes import DESIRED, change_writes, patch_between
 from idscope.embedded_hub.documents import (
     DeviceCapabilities,
     Twin,
@@ -23,7 +26,6 @@ from idscope.embedded_hub.documents import (
     X509Thumbprint,
 )
 from idscope.embedded_hub.records import (
-    NEVER,
     DeviceRecord,
     TwinRecord,
     TwinSection,
@@ -37,10 +39,11 @@ from idscope.errors import HubDeviceNotFound, HubPreconditionFailed, HubThrottle
 from idscope.model.device_identity import TwinContent
 from idscope.model.document import UNSET, UnsetType
 from idscope.model.etag import ANYTHING, Expectation, Matches
-from idscope.storage import ExpectationFailed, HubDeviceRow, HubTwinRow, Key, Put, Store, Unit
+from idscope.storage import ExpectationFailed, HubDeviceRow, HubTwinRow, Key, Put, Store, Unit, Write
 
 MAX_TRIES: Final = 100  # each lost race is another writer's success
 Change = Callable[[TwinRecord, int], TwinRecord]
+PatchOf = Callable[[TwinRecord], Raw]
 
 
 def new_twin(generation_id: str, now: int, content: TwinContent | None) -> TwinRecord:
@@ -54,7 +57,7 @@ def new_twin(generation_id: str, now: int, content: TwinContent | None) -> TwinR
     return TwinRecord(generation_id, now, desired, reported, tags=given.tags)
 
 
-def twin_document(device_row: HubDeviceRow, twin_row_: HubTwinRow) -> Twin:
+def twin_document(device_row: HubDeviceRow, twin_row_: HubTwinRow, state: DeviceState) -> Twin:
     device = msgspec.json.decode(device_row.document, type=DeviceRecord)
     twin = msgspec.json.decode(twin_row_.document, type=TwinRecord)
     stored = device.authentication
@@ -65,9 +68,9 @@ def twin_document(device_row: HubDeviceRow, twin_row_: HubTwinRow) -> Twin:
         status=device.status,
         status_reason=UNSET if device.status_reason is None else device.status_reason,
         status_update_time=time_or_never(device.status_updated),
-        connection_state="Disconnected",
-        last_activity_time=NEVER,
-        cloud_to_device_message_count=0,
+        connection_state=state.word,
+        last_activity_time=time_or_never(state.last_activity),
+        cloud_to_device_message_count=state.messages,
         authentication_type=stored.type,
         x509_thumbprint=X509Thumbprint(
             primary_thumbprint=stored.primary_thumbprint, secondary_thumbprint=stored.secondary_thumbprint
@@ -86,22 +89,41 @@ def _section(section: TwinSection) -> Raw:
     return twin_content.object_of({**values, "$metadata": section.metadata, "$version": section.version})
 
 
-class Twins:
-    """The twins of every embedded hub; all methods raise HubDeviceNotFound where there is no such device."""
+def _device_section(section: TwinSection) -> Raw:
+    return twin_content.object_of({**twin_content.members(section.values), "$version": section.version})
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+
+class Twins:
+    """The twins of every embedded hub; all methods raise HubDeviceNotFound where there is no such device.
+
+    `nudge(kind, hub_id, device_id)` tells the device's session that its desired properties changed.
+    """
+
+    def __init__(self, store: Store, clock: Clock, nudge: Nudge | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._nudge = nudge
 
     async def get(self, hub_id: str, device_id: str) -> Twin:
-        device_row, row = await self._rows(hub_id, device_id)
-        return twin_document(device_row, row)
+        return await self._document(*await self._rows(hub_id, device_id))
+
+    async def properties(self, hub_id: str, device_id: str) -> bytes:
+        """Desired and reported properties as the device itself gets them: without metadata."""
+        _, row = await self._rows(hub_id, device_id)
+        twin = msgspec.json.decode(row.document, type=TwinRecord)
+        both = {"desired": _device_section(twin.desired), "reported": _device_section(twin.reported)}
+        return bytes(twin_content.object_of(both))
 
     async def page(self, hub_id: str, after: str | None, limit: int) -> list[Twin]:
         """Up to `limit` twins behind the device id `after`, in the order of device ids."""
         rows = await self._store.page(HubTwinRow, (hub_id,), None if after is None else (after,), limit)
         devices = await self._store.fetch([Key(HubDeviceRow, (hub_id, row.device_id)) for row in rows])
-        return [twin_document(device, row) for device, row in zip(devices, rows, strict=True) if device is not None]
+        states = await device_states(self._store, hub_id, [row.device_id for row in rows], self._clock.now())
+        return [
+            twin_document(device, row, state)
+            for device, row, state in zip(devices, rows, states, strict=True)
+            if device is not None
+        ]
 
     async def patch(self, hub_id: str, device_id: str, change: TwinChange, expect: Expectation = ANYTHING) -> Twin:
         """Merge what the change holds into tags and desired properties; null removes.
@@ -115,7 +137,7 @@ class Twins:
             new_desired = None if desired is None else _patched(twin.desired, desired, now)
             return _changed(twin, new_tags, new_desired, now)
 
-        return await self._change(hub_id, device_id, patched, expect)
+        return await self._change(hub_id, device_id, patched, expect, lambda _: desired or twin_content.EMPTY)
 
     async def replace(self, hub_id: str, device_id: str, change: TwinChange, expect: Expectation = ANYTHING) -> Twin:
         """Put the change's tags and desired properties in the place of the stored ones.
@@ -130,7 +152,10 @@ class Twins:
             new_desired = None if desired is None else _replaced(twin.desired, desired, now)
             return _changed(twin, new_tags, new_desired, now)
 
-        return await self._change(hub_id, device_id, replaced, expect)
+        def patch(twin: TwinRecord) -> Raw:
+            return patch_between(twin.desired.values, twin_content.without_nulls(desired or twin_content.EMPTY))
+
+        return await self._change(hub_id, device_id, replaced, expect, patch)
 
     async def patch_reported(self, hub_id: str, device_id: str, patch: Raw) -> int:
         """Merge what the device reports; answers the new `$version` of its reported properties."""
@@ -146,13 +171,20 @@ class Twins:
         _, row = await self._apply(hub_id, device_id, reported, ANYTHING)
         return msgspec.json.decode(row.document, type=TwinRecord).reported.version
 
-    async def _change(self, hub_id: str, device_id: str, change: Change, expect: Expectation) -> Twin:
-        device_row, row = await self._apply(hub_id, device_id, change, expect)
-        return twin_document(device_row, row)
+    async def _change(self, hub_id: str, device_id: str, change: Change, expect: Expectation, patch: PatchOf) -> Twin:
+        device_row, row = await self._apply(hub_id, device_id, change, expect, patch)
+        if self._nudge is not None:
+            await self._nudge(DESIRED, hub_id, device_id)
+        return await self._document(device_row, row)
+
+    async def _document(self, device_row: HubDeviceRow, row: HubTwinRow) -> Twin:
+        [state] = await device_states(self._store, row.hub_id, [row.device_id], self._clock.now())
+        return twin_document(device_row, row, state)
 
     async def _apply(
-        self, hub_id: str, device_id: str, change: Change, expect: Expectation
+        self, hub_id: str, device_id: str, change: Change, expect: Expectation, patch: PatchOf | None = None
     ) -> tuple[HubDeviceRow, HubTwinRow]:
+        """`patch` makes of the twin before the change what a connected device is told of it."""
         for _ in range(MAX_TRIES):
             device_row, row = await self._rows(hub_id, device_id)
             twin = msgspec.json.decode(row.document, type=TwinRecord)
@@ -162,8 +194,11 @@ class Twins:
             if changed is twin:
                 return device_row, row
             new_row = twin_row(hub_id, device_id, changed)
+            told: tuple[Write, ...] = ()
+            if patch is not None and changed.desired is not twin.desired:
+                told = change_writes(hub_id, device_id, changed.desired, patch(twin))
             try:
-                await self._store.commit(Unit.of(Put(new_row, Matches(row.etag))))
+                await self._store.commit(Unit.of(Put(new_row, Matches(row.etag)), *told))
             except ExpectationFailed:
                 await asyncio.sleep(0)
                 continue

@@ -62,12 +62,16 @@ def run(settings: Settings, bootstrap: Bootstrap, origins: Mapping[str, Origin])
     except CannotListen as problem:
         return _cannot_start(advice(problem))
     except CannotOpen as problem:
-        return _cannot_start(f"the secrets in {directory.database} cannot be read: {problem}")
+        return _cannot_start(
+            f"the secrets in {directory.database} cannot be read with {_sealing_key_place(settings, directory)} "
+            f"({problem}): restore the key that belongs to this data directory"
+        )
     except IdscopeError as problem:
         return _cannot_start(problem.reason or problem.message)
+    except AuthorityUnusable as problem:
+        return _cannot_start(f"in {directory.path}: {problem}")
     except (
         DataDirectoryUnusable,
-        AuthorityUnusable,
         OperatorFilesUnusable,
         UnusableCertificateFile,
         CannotOpenStore,
@@ -96,6 +100,10 @@ def run(settings: Settings, bootstrap: Bootstrap, origins: Mapping[str, Origin])
 def _cannot_start(problem: str) -> int:
     sys.stderr.write(f"idscope cannot start: {problem}\n")
     return _FAILED
+
+
+def _sealing_key_place(settings: Settings, directory: DataDirectory) -> str:
+    return "IDSCOPE_SEALING_KEY" if settings.sealing_key else str(directory.sealing_key_file)
 
 
 def _for_people(settings: Settings) -> bool:

@@ -176,6 +176,7 @@ class MqttProtocol(asyncio.Protocol):
                 self._flush()
             event = self._next_event()
         self._task = None
+        self._watch()
 
     async def _handle(self, event: Event) -> None:
         if isinstance(event, Connect):

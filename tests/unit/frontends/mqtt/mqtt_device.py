@@ -179,7 +179,7 @@ class Device:
                 self.wire.changed.clear()
                 await self.wire.changed.wait()
         self._taken += len(waiting[0])
-        return Said(waiting[0][0], waiting[0][-len(waiting[0]) + _header(waiting[0]) :])
+        return Said(waiting[0][0], waiting[0][_header(waiting[0]) :])
 
     async def ended(self) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -239,6 +239,11 @@ def sign_anew(sent: bytes, key: str, expiry: int) -> bytes:
     new = re.sub(rb"(?<=&se=)\d+", b"%d" % expiry, new)
     assert token.end() == len(sent), "the password is the last field"
     return packet(sent[0], sent[_header(sent) : token.start() - 2] + text(new))
+
+
+def topic_of(sent: bytes) -> str:
+    """Of a PUBLISH."""
+    return Said(sent[0], sent[_header(sent) :]).topic
 
 
 def with_operation_id(sent: bytes, operation_id: str) -> bytes:

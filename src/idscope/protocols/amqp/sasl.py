@@ -21,7 +21,6 @@ from enum import Enum, IntEnum, auto
 from typing import Final
 
 from idscope.protocols.amqp.codec import (
-    FRAME_LIMIT,
     MalformedFrame,
     binary,
     frame,

@@ -179,10 +179,10 @@ def test_flow_control_reaches_through_in_both_directions() -> None:
         connection = Connection()
         inside = await connection.open()
         inside.transport.pause_reading()
-        assert not connection.wire.reading
+        assert not connection.wire.is_reading()
         assert not inside.transport.is_reading()
         inside.transport.resume_reading()
-        assert connection.wire.reading
+        assert connection.wire.is_reading()
         connection.wire.protocol.pause_writing()
         connection.wire.protocol.resume_writing()
         assert inside.told == ["made", "pause", "resume"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websocket_wire import client_frame, deframe
-from websockets.frames import Opcode
+from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
 from idscope.protocols.websocket.frames import FrameReader, close_frame, frame
@@ -160,5 +160,6 @@ def test_any_stream_reads_as_the_websockets_library_reads_it(stream: bytes, cuts
 def by_websockets(stream: bytes) -> tuple[bytes, int | None]:
     other = Protocol(Side.SERVER, max_size=(MESSAGE_BYTES, FRAME_BYTES))
     other.receive_data(stream)
-    data = [bytes(one.data) for one in other.events_received() if one.opcode in (Opcode.BINARY, Opcode.CONT)]
+    frames = [one for one in other.events_received() if isinstance(one, Frame)]
+    data = [bytes(one.data) for one in frames if one.opcode in (Opcode.BINARY, Opcode.CONT)]
     return b"".join(data), None if other.close_sent is None else int(other.close_sent.code)

@@ -1,8 +1,7 @@
-"""Owns who may connect to an embedded hub as which device: the grammar of the user name, and the judgement of token or
-certificate. It must not know a wire, nor what a device may do once it is in.
+"""Owns who may connect to an embedded hub as which device: the judgement of token or certificate. It must not know a
+wire, nor what a device may do once it is in.
 
-Sources: section 3.1 of the published MQTT guide of IoT Hub and the SDKs' CONNECT packets (observed). What is refused is
-one error without detail; the reason is for the operator.
+What is refused is one error without detail; the reason is for the operator.
 """
 
 from __future__ import annotations
@@ -10,11 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 import msgspec
 from cryptography import x509
@@ -30,22 +27,16 @@ from idscope.security.sas import CLOCK_SKEW_SECONDS, SasRefused, SasToken, check
 from idscope.security.sealing import Sealer
 from idscope.storage import HubDeviceRow, Key, Store
 
-_USER_NAME: Final = re.compile(
-    r"(?P<host>[^/?]+)/(?P<device>[^/?]+)(?:/(?P<module>[^/?]+))?/\?(?P<query>.*)\Z", re.DOTALL
-)
-_MAX_USER_NAME: Final = 4096
 _NOBODYS_KEY: Final = Secret(base64.b64encode(secrets.token_bytes(32)).decode())  # of devices that there are not
 
 
 class HubLogin(msgspec.Struct, frozen=True):
-    """What a user name says: `{host}/{device}[/{module}]/?api-version=…&DeviceClientType=…[&model-id=…]`."""
+    """What a user name says; `host` is bare."""
 
     host: str
     device_id: str
     module_id: str | None
     api_version: str
-    client_type: str = ""
-    model_id: str = ""
 
     @property
     def client_id(self) -> str:
@@ -60,25 +51,6 @@ class AdmittedDevice(msgspec.Struct, frozen=True):
     device_id: str
     generation_id: str
     expires: int | None
-
-
-def parse_user_name(text: str) -> HubLogin | None:
-    """None where it is not a hub's user name (a provisioning one has no `?`)."""
-    match = _USER_NAME.match(text) if len(text) <= _MAX_USER_NAME else None
-    if match is None:
-        return None
-    try:
-        members = dict(parse_qsl(match["query"], keep_blank_values=True, max_num_fields=32))
-    except ValueError:
-        return None
-    return HubLogin(
-        match["host"],
-        match["device"],
-        match["module"],
-        members.get("api-version", ""),
-        members.get("DeviceClientType", ""),
-        members.get("model-id", ""),
-    )
 
 
 class DeviceAccess:

@@ -8,6 +8,7 @@ the call ends with 404103. No session is asked twice.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -49,6 +50,9 @@ DEFAULT_RESPONSE_SECONDS: Final = 30
 _LOOK_SECONDS: Final = 1.0  # how long a lost wake-up goes unnoticed
 _CONNECT_LOOK_SECONDS: Final = 0.25
 _PAGE: Final = 100
+
+# published: printable US-ASCII except separators; `+` and `#` could stand in no topic
+_GOOD_NAME: Final = re.compile(r"""[!%&'*.0-9A-Z^_`a-z|~-]+\Z""", re.ASCII)
 
 _Name = Annotated[str, Meta(min_length=1, max_length=100)]
 _ResponseSeconds = Annotated[int, Meta(ge=5, le=300)]
@@ -98,7 +102,7 @@ class Methods:
         payload = b"null" if request.payload is UNSET else bytes(request.payload)
         if len(payload) > PAYLOAD_LIMIT:
             raise HubMessageTooLarge(f"A method's payload may have up to {PAYLOAD_LIMIT} bytes.")
-        if "/" in request.method_name or "#" in request.method_name or "+" in request.method_name:
+        if not _GOOD_NAME.match(request.method_name):
             raise HubArgumentInvalid("The methodName has a character that it may not have.")
         connection = await self._connection(hub_id, device_id, request.connect_timeout_in_seconds or 0)
         seconds = request.response_timeout_in_seconds or DEFAULT_RESPONSE_SECONDS

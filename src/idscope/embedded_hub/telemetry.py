@@ -76,11 +76,11 @@ class Telemetry:
         self._task: asyncio.Task[None] | None = None
         self.dropped = 0
 
-    async def record(self, hub_id: str, device_id: str, properties: MessageProperties, body: bytes) -> None:
-        """Return once the message is durable. Raises HubMessageTooLarge, ServiceUnavailable."""
+    def record(self, hub_id: str, device_id: str, properties: MessageProperties, body: bytes) -> asyncio.Future[None]:
+        """Done once the message is durable. Raises, or ends with, HubMessageTooLarge, ServiceUnavailable."""
         if len(self._queue) >= self._capacity:
             raise ServiceUnavailable(reason="too many messages wait to be written")
-        await self._put(hub_id, device_id, properties, body)
+        return self._put(hub_id, device_id, properties, body)
 
     def offer(self, hub_id: str, device_id: str, properties: MessageProperties, body: bytes) -> bool:
         """Take a message that nobody waits for; False where it was dropped. Raises HubMessageTooLarge."""

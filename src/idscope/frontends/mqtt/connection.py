@@ -196,7 +196,7 @@ class MqttProtocol(asyncio.Protocol):
             self._session.refuse(ConnectCode.SERVER_UNAVAILABLE, "an error inside the server")
         else:
             self._ends_at = self._loop.time() + side.seconds
-            self._session.accept(side.packet_bytes)
+            self._session.accept(side.packet_bytes, side.restored)
 
     def _peer(self) -> Peer:
         transport = self._transport

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -119,6 +121,7 @@ class _Answering(ABC):
 
     packet_bytes = _PACKET_BYTES
     seconds = math.inf
+    restored: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, provisioning: Provisioning, outlet: Outlet) -> None:
         self._provisioning = provisioning

@@ -6,7 +6,7 @@ A side is opened by a CONNECT, before it is accepted, then gets event by event, 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -56,11 +56,13 @@ class Outlet(Protocol):
 class SessionSide(Protocol):
     """Serves one session.
 
-    `packet_bytes` is the longest packet it takes, `seconds` how long the session may last at most (`math.inf`).
+    `packet_bytes` is the longest packet it takes, `seconds` how long the session may last at most (`math.inf`),
+    `restored` what it kept of an earlier session's subscriptions: filters with their QoS.
     """
 
     packet_bytes: int
     seconds: float
+    restored: Mapping[str, int]
 
     async def handle(self, event: Publish | Subscribe | Unsubscribe | Delivered) -> None:
         """What the client did. Whatever is raised is logged and ends the session."""

@@ -29,6 +29,7 @@ class Side:
 
     def __init__(self, outlet: Outlet) -> None:
         self.outlet = outlet
+        self.restored: dict[str, int] = {}
         self.events: list[Any] = []
         self.ends: list[bool] = []
         self.gate = asyncio.Event()

@@ -93,12 +93,13 @@ class _Fields:
         return number
 
     def binary(self) -> bytes:
-        length = self.number()
-        at = self.at
-        self.at = at + length
-        if self.at > self.end:
+        start = self.at + 2
+        if start > self.end:
             raise ProtocolError("a packet ends before its fields do")
-        return self.body[at : self.at]
+        self.at = end = start + (self.body[start - 2] << 8 | self.body[start - 1])
+        if end > self.end:
+            raise ProtocolError("a packet ends before its fields do")
+        return self.body[start:end]
 
     def text(self) -> str:
         try:

@@ -61,18 +61,22 @@ class PacketReader:
 
     def _take(self) -> Packet | None:
         buffer, at = self._buffer, self._at
-        if at >= len(buffer):
+        size = len(buffer)
+        if at >= size:
             return None
         first = buffer[at]
         check_first_byte(first)
-        header = self._remaining_length(at + 1)
-        if header is None:
-            return None
-        start, length = header
+        if size > at + 1 and buffer[at + 1] < 0x80:
+            start, length = at + 2, buffer[at + 1]
+        else:
+            header = self._remaining_length(at + 1)
+            if header is None:
+                return None
+            start, length = header
         if length > self.limit:
             raise ProtocolError(f"a packet of {length} bytes, where {self.limit} are the limit")
         end = start + length
-        if end > len(buffer):
+        if end > size:
             return None
         self._at = end
         return decode(first, bytes(buffer[start:end]))

@@ -174,6 +174,7 @@ class Server:
 
 def _http_limits(settings: Settings) -> HttpLimits:
     return HttpLimits(
+        body_bytes=max(operation.body_limit for operation in PUBLIC_OPERATIONS),  # the router knows each row's own
         head_seconds=settings.header_seconds,
         body_seconds=settings.body_seconds,
         keep_alive_seconds=settings.keep_alive_seconds,

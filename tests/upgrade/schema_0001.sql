@@ -191,7 +191,7 @@ CREATE TABLE schema_version (
     applied_at INTEGER NOT NULL,
     oldest_code TEXT NOT NULL
 );
-INSERT INTO "schema_version" VALUES(1,1795314782677915,'0.1.0');
+INSERT INTO "schema_version" VALUES(1,1795315178391356,'0.1.0');
 CREATE TABLE server (
     name TEXT NOT NULL,
     sealed TEXT NOT NULL,

@@ -14,6 +14,8 @@ from typing import Any
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS
 from idscope.frontends.http.service_api import SERVICE_OPERATIONS
 from idscope.registration import WorkflowSettings
+from idscope.secret import Secret
+from idscope.security.keys import derive_device_key
 from idscope.testing.application import ID_SCOPE, Application, Response
 from idscope.testing.certificates import CertificateMaker
 
@@ -107,6 +109,46 @@ async def _enrollments(ask: Gatherer) -> None:
     await ask.service("DELETE", "/enrollments/none")
 
 
+async def _groups(ask: Gatherer) -> None:
+    whole = {name: value for name, value in EVERYTHING.items() if name not in {"deviceId", "optionalDeviceInformation"}}
+    signing = x509_attestation("root")
+    signing["x509"] = {"signingCertificates": signing["x509"]["clientCertificates"]}
+    for name, attestation, members in (
+        ("plain-group", SYMMETRIC, {}),
+        ("whole-group", SYMMETRIC, copy.deepcopy(whole)),
+        ("signed-group", signing, {}),
+    ):
+        body = {"enrollmentGroupId": name, "attestation": attestation, **members}
+        await ask.service("PUT", f"/enrollmentGroups/{name}", body)
+        await ask.service("PUT", f"/enrollmentGroups/{name}", body)
+        await ask.service("GET", f"/enrollmentGroups/{name}")
+        await ask.service("POST", f"/enrollmentGroups/{name}/attestationmechanism")
+    await ask.service("POST", "/enrollmentGroups/query", {"query": "SELECT *"})
+    await ask.service("POST", "/enrollmentGroups/query", {"query": "SELECT *"}, x_ms_max_item_count="2")
+    items = [{"enrollmentGroupId": name, "attestation": SYMMETRIC} for name in ("plain-group", "another-group")]
+    for mode in ("create", "update", "updateIfMatchETag", "delete"):
+        await ask.service("POST", "/enrollmentGroups", {"enrollmentGroups": items, "mode": mode})
+    for device in ("of-group-1", "of-group-2"):
+        key = derive_device_key(Secret(KEY), device).reveal()
+        await ask.device("PUT", device, "/register", {"registrationId": device}, key=key)
+        await ask.service("GET", f"/registrations/{device}")
+    await ask.service("POST", "/registrations/whole-group/query")
+    await ask.service("POST", "/registrations/whole-group/query", x_ms_max_item_count="1")
+    await ask.service("DELETE", "/registrations/of-group-1")
+    for method, path in (
+        ("GET", "/registrations/absent"),
+        ("DELETE", "/registrations/absent"),
+        ("POST", "/registrations/absent/query"),
+        ("GET", "/enrollmentGroups/absent"),
+        ("POST", "/enrollmentGroups/absent/attestationmechanism"),
+        ("DELETE", "/enrollmentGroups/absent"),
+    ):
+        await ask.service(method, path)
+    await ask.service("POST", "/enrollmentGroups/query", {"query": "DROP"})
+    await ask.service("POST", "/enrollmentGroups", {"enrollmentGroups": [], "mode": "no"})
+    await ask.service("DELETE", "/enrollmentGroups/whole-group")
+
+
 async def _service_errors(ask: Gatherer) -> None:
     await ask.enroll("there")
     await ask.enroll("there")
@@ -157,7 +199,7 @@ def gathered() -> tuple[Gathered, ...]:
     async def run() -> tuple[Gathered, ...]:
         answers: list[Gathered] = []
         for settings, scenarios in (
-            (WorkflowSettings(hub_limit=0), (_enrollments, _service_errors, _devices)),
+            (WorkflowSettings(hub_limit=0), (_enrollments, _groups, _service_errors, _devices)),
             (WorkflowSettings(azure_timing=True), (_slow_devices,)),
         ):
             for scenario in scenarios:

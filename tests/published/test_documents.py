@@ -111,6 +111,7 @@ def test_required_members_are_required_here_too() -> None:
 
 # Answers only: the service always writes these.
 ANSWERED_WHOLE = {
+    "BulkEnrollmentGroupOperationResult",
     "BulkEnrollmentOperationResult",
     "DeviceRegistrationState",
     "ProvisioningServiceErrorDetails",

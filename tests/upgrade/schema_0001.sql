@@ -48,6 +48,18 @@ CREATE TABLE enrollment (
     PRIMARY KEY (service_id, registration_key)
 );
 INSERT INTO "enrollment" VALUES('0ne00000001','tpm-1','e','tpm','AB',X'7B7D','v1',1684537845477793,4611686018427387904);
+CREATE TABLE enrollment_group (
+    service_id TEXT NOT NULL,
+    group_key TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    attestation_type TEXT NOT NULL,
+    document BLOB NOT NULL,
+    sealed TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    PRIMARY KEY (service_id, group_key)
+);
+INSERT INTO "enrollment_group" VALUES('0ne00000001','grüppe','e','symmetricKey',X'','',0,-1);
 CREATE TABLE health (
     name TEXT NOT NULL,
     token TEXT NOT NULL,
@@ -179,7 +191,7 @@ CREATE TABLE schema_version (
     applied_at INTEGER NOT NULL,
     oldest_code TEXT NOT NULL
 );
-INSERT INTO "schema_version" VALUES(1,1795313982303820,'0.1.0');
+INSERT INTO "schema_version" VALUES(1,1795315178391356,'0.1.0');
 CREATE TABLE server (
     name TEXT NOT NULL,
     sealed TEXT NOT NULL,

@@ -19,7 +19,7 @@ from idscope.certificate_authority import AuthorityUnusable, OperatorFilesUnusab
 from idscope.clock import Clock
 from idscope.directory import Directory, LinkedHub
 from idscope.embedded_hub import BulkRegistry, Identities, Twins
-from idscope.enrollments import Enrollments
+from idscope.enrollments import GROUP, INDIVIDUAL, Enrollments, RegistrationStates
 from idscope.errors import NoHubAvailable
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
 from idscope.frontends.http.front_end import HttpFrontEnd, HttpLimits
@@ -143,9 +143,15 @@ class Server:
         retry_after = _AZURE_RETRY_AFTER if settings.azure_timing else settings.retry_after_seconds
         return {
             Api.DEVICE: DeviceUseCases(workflow, retry_after),
-            Api.SERVICE: ServiceUseCases(Enrollments(self._store, ground.sealer, ground.clock)),
+            Api.SERVICE: self._service_use_cases(),
             Api.HUB: HubUseCases(self._identities, twins, BulkRegistry(self._identities, twins)),
         }
+
+    def _service_use_cases(self) -> ServiceUseCases:
+        kept = (self._store, self._ground.sealer, self._ground.clock)
+        return ServiceUseCases(
+            Enrollments(INDIVIDUAL, *kept), Enrollments(GROUP, *kept), RegistrationStates(self._store)
+        )
 
     def _operator_use_cases(self) -> OperatorUseCases:
         clock = self._ground.clock

@@ -1,7 +1,7 @@
 """Whether a device is what it claims to be. Pure: a claim, what is stored, and the time go in; a verdict comes out."""
 
 from idscope.attestation.claim import Claim
-from idscope.attestation.lookup import Candidates, LookupKeys, lookup_keys
+from idscope.attestation.lookup import Candidates, GroupCandidate, LookupKeys, lookup_keys
 from idscope.attestation.precedence import judge
 from idscope.attestation.verdict import Authenticated, Challenge, Proof, Refused, Verdict
 
@@ -10,6 +10,7 @@ __all__ = [
     "Candidates",
     "Challenge",
     "Claim",
+    "GroupCandidate",
     "LookupKeys",
     "Proof",
     "Refused",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from idscope.attestation.claim import Claim
-from idscope.model.enrollment import IndividualEnrollment
+from idscope.model.enrollment import EnrollmentGroup, IndividualEnrollment
 from idscope.model.registration_id import registration_key
 from idscope.secret import Secret
 
@@ -16,16 +16,27 @@ class LookupKeys(msgspec.Struct, frozen=True):
     registration_key: str
 
 
+class GroupCandidate(msgspec.Struct, frozen=True):
+    """An enrollment group that may decide, with its keys opened, primary first."""
+
+    group_key: str
+    group: EnrollmentGroup
+    etag: str
+    keys: tuple[Secret, ...]
+
+
 class Candidates(msgspec.Struct, frozen=True):
     """What stands in the store under the keys: the individual enrollment with its keys opened, or None.
 
-    `keys` are the enrollment's symmetric keys, primary first; empty for other mechanisms.
+    `keys` are the enrollment's symmetric keys, primary first; empty for other mechanisms. `groups` are the groups to
+    be asked where there is no individual enrollment, in the order in which they are asked.
     """
 
     service_id: str
     enrollment: IndividualEnrollment | None
     enrollment_etag: str = ""
     keys: tuple[Secret, ...] = ()
+    groups: tuple[GroupCandidate, ...] = ()
 
 
 def lookup_keys(claim: Claim) -> LookupKeys:

@@ -1,7 +1,7 @@
 """Owns the one table of who decides about a claim. It must not know how any mechanism is proved.
 
-An individual enrollment with the presented registration id always decides, whatever its mechanism
-(D:concepts-x509-attestation, D:how-to-revoke-device-access-portal).
+An individual enrollment with the presented registration id always decides, whatever its mechanism; groups are asked
+only where there is none (D:concepts-x509-attestation, D:how-to-revoke-device-access-portal).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def judge(claim: Claim, candidates: Candidates, now: int) -> Verdict:
     """The verdict on a claim, given what stands in the store at `now` (microseconds since the epoch)."""
     enrollment = candidates.enrollment
     if enrollment is None:
-        return Refused(_not_enrolled(claim))
+        return _judge_without_individual(claim, candidates, now)
     mechanism = enrollment.attestation.type
     decide = INDIVIDUAL.get(mechanism)
     if decide is None:
@@ -38,11 +38,13 @@ def judge(claim: Claim, candidates: Candidates, now: int) -> Verdict:
     return decide(claim, enrollment, candidates, now)
 
 
-def _not_enrolled(claim: Claim) -> ProvisioningError:
+def _judge_without_individual(claim: Claim, candidates: Candidates, now: int) -> Verdict:
+    if claim.sas is not None:
+        return symmetric_key.judge_groups(claim, candidates, now)
     reason = f"no individual enrollment has the registration id {claim.registration_id!r}"
-    if claim.sas is None and not claim.chain and claim.tpm is not None:
-        return EnrollmentNotFound(reason=reason)  # a TPM with an unknown id is told so (observed)
-    return _generic_refusal(claim, reason)
+    if not claim.chain and claim.tpm is not None:
+        return Refused(EnrollmentNotFound(reason=reason))  # a TPM with an unknown id is told so (observed)
+    return Refused(_generic_refusal(claim, reason))
 
 
 def _generic_refusal(claim: Claim, reason: str) -> ProvisioningError:

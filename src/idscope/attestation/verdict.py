@@ -15,16 +15,22 @@ KeySlot = Literal["primary", "secondary"]
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """How the device proved itself: the mechanism, and which of the enrollment's two slots it used."""
+    """How the device proved itself: the mechanism, and which of the enrollment's two slots it used.
+
+    `derived_for` is the spelling of the registration id over which a group's device derived its key, None where the
+    key is the device's own.
+    """
 
     mechanism: AttestationType
     slot: KeySlot
+    derived_for: str | None = None
 
 
 class Authenticated(msgspec.Struct, frozen=True):
     """A device that proved itself at the time `at`, against the enrollment in the state `enrollment_etag`.
 
-    The enrollment may be disabled: that is told by `register`, to a caller whose credential is good. The claim stays
+    `group_key` is the key of the enrollment group that it entered by, None for an individual enrollment. The
+    enrollment may be disabled: that is told by `register`, to a caller whose credential is good. The claim stays
     with it, so that a connection that lives on can be judged again once its enrollment changed.
     """
 
@@ -32,6 +38,7 @@ class Authenticated(msgspec.Struct, frozen=True):
     registration_key: str
     enrollment_id: str
     enrollment_etag: str
+    group_key: str | None
     proof: Proof
     claim: Claim
     at: int

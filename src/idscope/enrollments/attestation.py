@@ -56,10 +56,21 @@ def with_keys(attestation: AttestationMechanism) -> AttestationMechanism:
     return msgspec.structs.replace(without_secrets(attestation), symmetric_key=attestation.symmetric_key)
 
 
-def thumbprints(attestation: AttestationMechanism) -> frozenset[str]:
-    """SHA-256, upper-case hex, of the client certificates, which may stand in one enrollment only."""
+def client_thumbprints(attestation: AttestationMechanism) -> frozenset[str]:
+    """SHA-256, upper-case hex, of the certificates that devices show themselves."""
+    return _thumbprints(attestation, "client_certificates")
+
+
+def signing_thumbprints(attestation: AttestationMechanism) -> frozenset[str]:
+    """SHA-256, upper-case hex, of the certificates that sign those of devices."""
+    return _thumbprints(attestation, "signing_certificates")
+
+
+def _thumbprints(attestation: AttestationMechanism, name: str) -> frozenset[str]:
     x509 = given(attestation.x509)
-    pair = None if x509 is None or attestation.type != "x509" else given(x509.client_certificates)
+    pair: X509Certificates | None = None
+    if x509 is not None and attestation.type == "x509":
+        pair = given(getattr(x509, name))
     slots = () if pair is None else (given(pair.primary), given(pair.secondary))
     infos = (given(slot.info) for slot in slots if slot is not None)
     return frozenset(info.sha256_thumbprint for info in infos if info is not None)

@@ -5,23 +5,24 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 from idscope.errors import InvalidArgument
-from idscope.records import EnrollmentRecord
 
 DEFAULT_PAGE: Final = 100  # observed
 LARGEST_PAGE: Final = 1000  # not published; larger requests get pages of this size
 _MAX_TOKEN: Final = 1024
-_EVERYTHING: Final = re.compile(r"\s*(?:select\s+\*(?:\s+from\s+enrollments)?\s*;?\s*)?\Z", re.IGNORECASE)
+_EVERYTHING: Final = re.compile(r"\s*(?:select\s+\*(?:\s+from\s+(\w+))?\s*;?\s*)?\Z", re.IGNORECASE)
+
+T = TypeVar("T")
 
 
-class Page(msgspec.Struct, frozen=True):
+class Page(msgspec.Struct, Generic[T], frozen=True):
     """`continuation` is None on the last page."""
 
-    records: list[EnrollmentRecord]
+    records: list[T]
     continuation: str | None
 
 
@@ -29,10 +30,11 @@ class _Continuation(msgspec.Struct, frozen=True):
     after: str
 
 
-def check_query(query: str) -> None:
-    """`SELECT *`, with or without `FROM enrollments`, in any case, or nothing. Raises InvalidArgument."""
-    if not _EVERYTHING.match(query):
-        raise InvalidArgument("The query is not supported. Supported: SELECT * and SELECT * FROM enrollments.")
+def check_query(query: str, name: str) -> None:
+    """`SELECT *`, with or without `FROM {name}`, in any case, or nothing. Raises InvalidArgument."""
+    match = _EVERYTHING.match(query)
+    if match is None or (match[1] or name).lower() != name.lower():
+        raise InvalidArgument(f"Of queries, SELECT * is possible, and SELECT * FROM {name}.")  # noqa: S608 - words for a person
 
 
 def page_size(header: str | None) -> int:

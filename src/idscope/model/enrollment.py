@@ -72,6 +72,31 @@ class IndividualEnrollment(Document, kw_only=True):
     certificate_policy_name: str | UnsetType | None = UNSET
 
 
+class EnrollmentGroup(Document, frozen=True, kw_only=True):
+    """The enrollment group record: as an individual one, without what belongs to one device."""
+
+    enrollment_group_id: str
+    attestation: AttestationMechanism
+    capabilities: DeviceCapabilities | UnsetType | None = UNSET
+    iot_hub_host_name: str | UnsetType | None = UNSET
+    initial_twin: InitialTwin | UnsetType | None = UNSET
+    etag: str | UnsetType | None = UNSET
+    provisioning_status: ProvisioningStatus | UnsetType | None = UNSET
+    reprovision_policy: ReprovisionPolicy | UnsetType | None = UNSET
+    created_date_time_utc: str | UnsetType | None = UNSET
+    last_updated_date_time_utc: str | UnsetType | None = UNSET
+    allocation_policy: AllocationPolicy | UnsetType | None = UNSET
+    iot_hubs: list[str] | UnsetType | None = UNSET
+    custom_allocation_definition: CustomAllocationDefinition | UnsetType | None = UNSET
+    credential_policy_name: str | UnsetType | None = UNSET
+    namespace_name: str | UnsetType | None = UNSET
+    certificate_authority_name: str | UnsetType | None = UNSET
+    certificate_policy_name: str | UnsetType | None = UNSET
+
+
+Enrollment = IndividualEnrollment | EnrollmentGroup
+
+
 class QuerySpecification(Document):
     query: str
 
@@ -89,4 +114,20 @@ class BulkEnrollmentOperationError(Document):
 
 class BulkEnrollmentOperationResult(Document):
     errors: list[BulkEnrollmentOperationError]
+    is_successful: bool
+
+
+class BulkEnrollmentGroupOperation(Document):
+    enrollment_groups: list[EnrollmentGroup]
+    mode: BulkMode
+
+
+class BulkEnrollmentGroupOperationError(Document):
+    enrollment_group_id: str
+    error_code: int
+    error_status: str
+
+
+class BulkEnrollmentGroupOperationResult(Document):
+    errors: list[BulkEnrollmentGroupOperationError]
     is_successful: bool

@@ -1,6 +1,15 @@
 """How enrollments and registrations are written into rows and read back, secrets sealed on the way."""
 
-from idscope.records.enrollment import EnrollmentRecord, enrollment_row, read_enrollment, symmetric_keys
+from idscope.records.enrollment import (
+    EnrollmentRecord,
+    GroupRecord,
+    IndividualRecord,
+    enrollment_row,
+    group_row,
+    read_enrollment,
+    read_group,
+    symmetric_keys,
+)
 from idscope.records.registration import (
     Placement,
     RegistrationRecord,
@@ -12,11 +21,15 @@ from idscope.records.registration import (
 
 __all__ = [
     "EnrollmentRecord",
+    "GroupRecord",
+    "IndividualRecord",
     "Placement",
     "RegistrationRecord",
     "device_result",
     "enrollment_row",
+    "group_row",
     "read_enrollment",
+    "read_group",
     "read_registration",
     "registration_row",
     "registration_state",

@@ -17,6 +17,7 @@ from idscope.model.registration import (
     DeviceRegistrationResult,
     DeviceRegistrationState,
     EnrollmentStatus,
+    SymmetricKeyRegistrationResult,
     X509RegistrationResult,
 )
 from idscope.storage import RegistrationRow
@@ -34,7 +35,8 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 class RegistrationRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The last finished result. Times in microseconds; `payload` is the webhook's answer, byte for byte."""
+    """The last finished result. Times in microseconds; `payload` is the webhook's answer, byte for byte; `group_id`
+    is the enrollment group that the device entered by, None for an individual enrollment."""
 
     registration_id: str
     registration_key: str
@@ -48,6 +50,7 @@ class RegistrationRecord(msgspec.Struct, frozen=True, kw_only=True):
     error_code: int | None = None
     error_message: str | None = None
     payload: bytes | None = None
+    group_id: str | None = None
 
 
 class _Document(Document):
@@ -60,6 +63,7 @@ class _Document(Document):
     error_code: int | None = None
     error_message: str | None = None
     payload: Raw = Raw(b"null")
+    group_id: str | None = None
 
 
 def registration_row(service_id: str, record: RegistrationRecord) -> RegistrationRow:
@@ -71,13 +75,14 @@ def registration_row(service_id: str, record: RegistrationRecord) -> Registratio
         error_code=record.error_code,
         error_message=record.error_message,
         payload=Raw(record.payload or b"null"),
+        group_id=record.group_id,
     )
     return RegistrationRow(
         service_id=service_id,
         registration_key=record.registration_key,
         etag=record.etag,
         status=record.status,
-        enrollment_group_key=None,
+        enrollment_group_key=None if record.group_id is None else record.group_id.lower(),
         document=encode(document),
         sealed="",
         created=record.created,
@@ -101,6 +106,7 @@ def read_registration(row: RegistrationRow) -> RegistrationRecord:
         error_code=document.error_code,
         error_message=document.error_message,
         payload=None if payload == b"null" else payload,
+        group_id=document.group_id,
     )
 
 
@@ -139,6 +145,8 @@ def device_result(record: RegistrationRecord, version: ApiVersion) -> DeviceRegi
         substatus = "initialAssignment"
     members = {name: getattr(state, name) for name in state.__struct_fields__}
     members["substatus"] = substatus
+    if record.status == "assigned" and record.mechanism == "symmetricKey" and record.group_id is not None:
+        members["symmetric_key"] = SymmetricKeyRegistrationResult(enrollment_group_id=record.group_id)
     if record.status == "assigned" and record.mechanism == "x509":
         members["x509"] = X509RegistrationResult()
     return DeviceRegistrationResult(**members)

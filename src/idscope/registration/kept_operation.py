@@ -31,10 +31,14 @@ class UnderWayElsewhere(Exception):
 
 
 class AttestedDevice(msgspec.Struct, frozen=True):
-    """What must survive a crash to finish the registration of a device that proved itself. Kept sealed."""
+    """What must survive a crash to finish the registration of a device that proved itself. Kept sealed.
+
+    `registration_id` is as the device spelled it; `group_key` is None for an individual enrollment.
+    """
 
     service_id: str
-    registration_key: str
+    registration_id: str
+    group_key: str | None
     proof: Proof
     payload: Raw | UnsetType = UNSET
 
@@ -169,7 +173,7 @@ class KeptOperation:
 
 
 def _key(device: AttestedDevice) -> tuple[str, str]:
-    return device.service_id, device.registration_key
+    return device.service_id, device.registration_id.lower()
 
 
 def _place(service_id: str, registration_key: str) -> Place:

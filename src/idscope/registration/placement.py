@@ -13,24 +13,24 @@ from idscope.attestation import Proof
 from idscope.directory import LinkedHub, ProvisioningService
 from idscope.errors import HubDeviceExists, HubPreconditionFailed, HubUnavailable, NoHubAvailable
 from idscope.hubs.connector import HubConnector
-from idscope.model.device_identity import HubCredential, HubDevice, SymmetricKeys, TwinContent
+from idscope.model.device_identity import HubDevice, TwinContent
 from idscope.model.document import given
-from idscope.model.enrollment import AllocationPolicy, IndividualEnrollment
+from idscope.model.enrollment import AllocationPolicy, Enrollment
 from idscope.model.etag import ABSENT, PRESENT, Matches
-from idscope.records import Placement, symmetric_keys
+from idscope.records import Placement
+from idscope.registration.enrolled_device import EnrolledDevice, hub_credential
 
 Connectors = Callable[[LinkedHub], HubConnector]
 
 _RACES = 3  # how often a device may change under our hands before the hub counts as unwilling
 
 
-def choose_hub(
-    service: ProvisioningService, enrollment: IndividualEnrollment, registration_key: str, current: Placement | None
-) -> Placement:
+def choose_hub(service: ProvisioningService, device: EnrolledDevice, current: Placement | None) -> Placement:
     """Where the device belongs. Raises NoHubAvailable, CustomAllocationFailed.
 
     A device stays at its hub while that hub is still one of the candidates.
     """
+    enrollment = device.enrollment
     hubs, named = _candidates(service, enrollment)
     policy: AllocationPolicy = given(enrollment.allocation_policy) or service.allocation_policy
     if current is not None and policy != "custom":
@@ -38,14 +38,12 @@ def choose_hub(
             return _placement(service, current.hub_id, current.device_id)
         if hubs:
             raise NoHubAvailable("Moving a device to another IoT hub is not available in this version.", lasting=True)
-    request = AllocationRequest(
-        registration_key, tuple(CandidateHub(hub.hub_id, hub.allocation_weight) for hub in hubs), named
-    )
-    device_id = given(enrollment.device_id) or enrollment.registration_id
-    return _placement(service, allocate(policy, request), device_id)
+    weighted = tuple(CandidateHub(hub.hub_id, hub.allocation_weight) for hub in hubs)
+    hub_id = allocate(policy, AllocationRequest(device.registration_id.lower(), weighted, named))
+    return _placement(service, hub_id, device.device_id)
 
 
-def _candidates(service: ProvisioningService, enrollment: IndividualEnrollment) -> tuple[tuple[LinkedHub, ...], bool]:
+def _candidates(service: ProvisioningService, enrollment: Enrollment) -> tuple[tuple[LinkedHub, ...], bool]:
     """The linked hubs that the enrollment allows, and whether it names them; `iotHubs` beats `iotHubHostName`."""
     single = given(enrollment.iot_hub_host_name)
     names = given(enrollment.iot_hubs) or ([single] if single else [])
@@ -55,7 +53,7 @@ def _candidates(service: ProvisioningService, enrollment: IndividualEnrollment) 
     return tuple(hub for hub in service.linked_hubs if hub.host_name.lower() in wanted), True
 
 
-def _never_moves(enrollment: IndividualEnrollment) -> bool:
+def _never_moves(enrollment: Enrollment) -> bool:
     policy = given(enrollment.reprovision_policy)
     return policy is not None and not policy.update_hub_assignment
 
@@ -73,22 +71,22 @@ def linked_hub(service: ProvisioningService, hub_id: str) -> LinkedHub:
 
 
 async def place(
-    connector: HubConnector, placement: Placement, enrollment: IndividualEnrollment, proof: Proof, time_limit: float
+    connector: HubConnector, placement: Placement, device: EnrolledDevice, proof: Proof, time_limit: float
 ) -> None:
     """Let the device stand on its hub with the credential that it used.
 
     Not there: created with the enrollment's initial twin. There: its credential is rewritten only if it differs, its
     twin and capabilities stay. Raises HubError; a call longer than `time_limit` seconds is HubUnavailable.
     """
-    capabilities = given(enrollment.capabilities)
+    capabilities = given(device.enrollment.capabilities)
     wanted = HubDevice(
         device_id=placement.device_id,
-        credential=_credential(enrollment, proof),
+        credential=hub_credential(device, proof),
         iot_edge=capabilities is not None and capabilities.iot_edge,
     )
     try:
         async with asyncio.timeout(time_limit):
-            await _stand(connector, wanted, _initial_twin(enrollment))
+            await _stand(connector, wanted, _initial_twin(device.enrollment))
     except TimeoutError:
         raise HubUnavailable(f"The hub did not answer within {time_limit:g} s.") from None
 
@@ -110,16 +108,7 @@ async def _stand(connector: HubConnector, wanted: HubDevice, twin: TwinContent) 
     raise HubUnavailable("The device changes faster on its hub than it can be placed.")
 
 
-def _credential(enrollment: IndividualEnrollment, proof: Proof) -> HubCredential:
-    """The primary key is the one that was used (observed)."""
-    keys = symmetric_keys(enrollment)
-    if len(keys) < 2:  # the enrollment changed its mechanism while the device registered
-        raise NoHubAvailable("The enrollment has no symmetric keys any more.", lasting=True)
-    primary, secondary = keys
-    return SymmetricKeys(secondary, primary) if proof.slot == "secondary" else SymmetricKeys(primary, secondary)
-
-
-def _initial_twin(enrollment: IndividualEnrollment) -> TwinContent:
+def _initial_twin(enrollment: Enrollment) -> TwinContent:
     twin = given(enrollment.initial_twin)
     if twin is None:
         return TwinContent()

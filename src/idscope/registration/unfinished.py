@@ -13,8 +13,9 @@ from idscope.errors import AllocationFailed, HubError, HubRefused, RegistrationN
 from idscope.model.document import given
 from idscope.model.etag import ABSENT, Matches, new_etag
 from idscope.model.registration import EnrollmentStatus
-from idscope.records import EnrollmentRecord, RegistrationRecord, registration_row
+from idscope.records import RegistrationRecord, registration_row
 from idscope.registration.context import Context, ContextReader
+from idscope.registration.enrolled_device import EnrolledDevice, enrolled_device
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation
 from idscope.registration.placement import Connectors, choose_hub, linked_hub, place
 from idscope.registration.states import Step, WorkflowSettings
@@ -69,18 +70,18 @@ class UnfinishedRegistration:
                 await self._take_over(self._resume)
             delay = self._workshop.settings.first_retry
             while True:
-                context, enrollment = await self._read()
+                context, device = await self._read()
                 if self.operation.is_lost(context.operation):
                     return _finished_elsewhere(context)
                 try:
-                    record = await self._decide(context, enrollment)
+                    record = await self._decide(context, device)
                 except (AllocationFailed, HubError) as error:
                     if not self._given_up(error):
                         await self._workshop.clock.wait(self._workshop.clock.monotonic() + delay)
                         delay = min(delay * 2, self._workshop.settings.longest_retry)
                         await self._choose_anew()
                         continue
-                    record = self._failed(context, enrollment, error)
+                    record = self._failed(context, device, error)
                 try:
                     return await self._finish(context, record)
                 except ExpectationFailed:
@@ -92,70 +93,73 @@ class UnfinishedRegistration:
         self._device = await self.operation.take_over(row)
         self.steps.append("taken over")
 
-    async def _read(self) -> tuple[Context, EnrollmentRecord]:
+    async def _read(self) -> tuple[Context, EnrolledDevice]:
         """Read again what may have changed. Raises Unauthorized where the enrollment does not admit the device now."""
         context = await self._workshop.contexts.read(*self.key)
         operation = context.operation
         if operation is not None and not self.operation.holds(operation):
             await self._take_over(operation)
-        if context.enrollment is None:
+        attested = self._attested()
+        deciding = context.deciding(attested.group_key)
+        if deciding is None:
             await self._drop()
             raise Unauthorized(reason="the enrollment was deleted while the device registered")
-        self._judge_again(context, context.enrollment)
-        return context, context.enrollment
+        self._judge_again(context, deciding.etag)
+        return context, enrolled_device(deciding.enrollment, attested.registration_id, context.registration)
 
-    def _judge_again(self, context: Context, enrollment: EnrollmentRecord) -> None:
+    def _judge_again(self, context: Context, enrollment_etag: str) -> None:
         """A device whose enrollment changed since it proved itself must still be let in by it."""
         known = self._authenticated
-        if known is None or known.enrollment_etag == enrollment.etag:
+        if known is None or known.enrollment_etag == enrollment_etag:
             return
         verdict = judge(known.claim, context.candidates(), known.at)
-        if not isinstance(verdict, Authenticated):
+        if not isinstance(verdict, Authenticated) or verdict.enrollment_etag != enrollment_etag:
             raise Unauthorized(reason="the enrollment changed, and the device's credential is not of it any more")
         self._authenticated = verdict
-        self._device = msgspec.structs.replace(self._attested(), proof=verdict.proof)
+        self._device = msgspec.structs.replace(self._attested(), group_key=verdict.group_key, proof=verdict.proof)
 
-    async def _decide(self, context: Context, enrolled: EnrollmentRecord) -> RegistrationRecord:
+    async def _decide(self, context: Context, device: EnrolledDevice) -> RegistrationRecord:
         """The finished record of a device that is assigned or disabled. Raises AllocationFailed, HubError."""
-        enrollment, operation, device = enrolled.enrollment, self.operation, self._attested()
-        if given(enrollment.provisioning_status) == "disabled":
-            return self._record(context, enrolled, "disabled")
+        operation, proof = self.operation, self._attested().proof
+        if given(device.enrollment.provisioning_status) == "disabled":
+            return self._record(context, device, "disabled")
         previous = None if context.registration is None else context.registration.placement
         if operation.step is Step.ALLOCATING or operation.placement is None:
-            chosen = choose_hub(context.service, enrollment, device.registration_key, previous)
+            chosen = choose_hub(context.service, device, previous)
             await operation.enter(Step.PLACING, chosen)
         else:
             chosen = operation.placement
         connector = self._workshop.connectors(linked_hub(context.service, chosen.hub_id))
-        await place(connector, chosen, enrollment, device.proof, self._workshop.settings.hub_timeout)
+        await place(connector, chosen, device, proof, self._workshop.settings.hub_timeout)
         self.steps.append(f"placed on {chosen.host_name}")
         repeated = previous is not None and previous.hub_id == chosen.hub_id
         return msgspec.structs.replace(
-            self._record(context, enrolled, "assigned"),
+            self._record(context, device, "assigned"),
             placement=chosen,
             substatus="reprovisionedToInitialAssignment" if repeated else "initialAssignment",
         )
 
     def _failed(
-        self, context: Context, enrolled: EnrollmentRecord, error: AllocationFailed | HubError
+        self, context: Context, device: EnrolledDevice, error: AllocationFailed | HubError
     ) -> RegistrationRecord:
         failure = error if isinstance(error, AllocationFailed) else HubRefused(_hub_words(error))
         return msgspec.structs.replace(
-            self._record(context, enrolled, "failed"), error_code=failure.error_code, error_message=failure.message
+            self._record(context, device, "failed"), error_code=failure.error_code, error_message=failure.message
         )
 
-    def _record(self, context: Context, enrolled: EnrollmentRecord, status: EnrollmentStatus) -> RegistrationRecord:
+    def _record(self, context: Context, device: EnrolledDevice, status: EnrollmentStatus) -> RegistrationRecord:
         before = context.registration
         updated = next_time(self._workshop.clock.now(), None if before is None else before.updated)
         return RegistrationRecord(
-            registration_id=enrolled.enrollment.registration_id,
-            registration_key=enrolled.registration_key,
+            registration_id=device.registration_id,
+            registration_key=self.key[1],
             status=status,
             mechanism=self._attested().proof.mechanism,
             etag=new_etag(updated),
             created=updated if before is None else before.created,
             updated=updated,
             placement=None if before is None else before.placement,
+            group_id=device.group_id,
         )
 
     async def _finish(self, context: Context, record: RegistrationRecord) -> RegistrationRecord:

@@ -29,6 +29,7 @@ from idscope.model.registration import DeviceRegistrationResult
 from idscope.records import RegistrationRecord, device_result
 from idscope.registration.attempts import AttemptRecorder, Run
 from idscope.registration.context import Context, ContextReader
+from idscope.registration.enrolled_device import enrolled_device
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation, UnderWayElsewhere
 from idscope.registration.operation_id import OperationIds
 from idscope.registration.placement import Connectors
@@ -169,7 +170,10 @@ class RegistrationWorkflow:
             if self._settings.azure_timing:
                 raise RegistrationConflict(reason="the same device registers already")
             return running
-        attested = AttestedDevice(*key, device.proof, UNSET if request.payload is None else Raw(request.payload))
+        payload = UNSET if request.payload is None else Raw(request.payload)
+        attested = AttestedDevice(
+            device.service_id, device.claim.registration_id, device.group_key, device.proof, payload
+        )
         unfinished = UnfinishedRegistration(
             self._workshop, self._operation(), key, device=attested, authenticated=device
         )
@@ -235,9 +239,12 @@ def _check_csr(request: RegisterRequest, version: ApiVersion) -> None:
 
 
 def _registration_id(context: Context, device: Authenticated) -> str:
-    """In the enrollment's spelling."""
-    enrollment = context.enrollment
-    return device.claim.registration_id if enrollment is None else enrollment.enrollment.registration_id
+    """In the enrollment's spelling; for a group's device in that of its first registration."""
+    deciding = context.deciding(device.group_key)
+    presented = device.claim.registration_id
+    if deciding is None:
+        return presented
+    return enrolled_device(deciding.enrollment, presented, context.registration).registration_id
 
 
 def _assigning(operation_id: str, registration_id: str | None = None) -> RegistrationResult:

@@ -14,13 +14,15 @@ import msgspec
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """`TABLE` is the table's name; `KEY` its key columns, which are fields of the row, in order.
+    """`TABLE` is the table's name; `KEY` its key columns, which are fields of the row, in order; `ORDERS` are further
+    ones, indexed, by which pages may go.
 
     A row with an `etag` field can be put and deleted on the condition of an etag; others only on absence.
     """
 
     TABLE: ClassVar[str]
     KEY: ClassVar[tuple[str, ...]]
+    ORDERS: ClassVar[tuple[tuple[str, ...], ...]] = ()
     RAISES_REVISION: ClassVar[bool] = False
 
 
@@ -112,6 +114,22 @@ class EnrollmentRow(Row):
     updated: int
 
 
+class EnrollmentGroupRow(Row):
+    """A group decides about ids that it does not name, so every change of one raises the service's revision."""
+
+    TABLE = "enrollment_group"
+    KEY = ("service_id", "group_key")
+    RAISES_REVISION = True
+    service_id: str
+    group_key: str
+    etag: str
+    attestation_type: str
+    document: bytes
+    sealed: str
+    created: int
+    updated: int
+
+
 class CertificateThumbprintRow(Row):
     """A certificate stands in one enrollment only: the thumbprint (SHA-256, upper-case hex) is the key."""
 
@@ -127,6 +145,8 @@ class RegistrationRow(Row):
 
     TABLE = "registration"
     KEY = ("service_id", "registration_key")
+    BY_GROUP: ClassVar[tuple[str, ...]] = ("service_id", "enrollment_group_key", "registration_key")
+    ORDERS = (BY_GROUP,)
     service_id: str
     registration_key: str
     etag: str
@@ -276,6 +296,7 @@ EVERY_ROW: tuple[type[Row], ...] = (
     LinkedHubRow,
     EmbeddedHubRow,
     EnrollmentRow,
+    EnrollmentGroupRow,
     CertificateThumbprintRow,
     RegistrationRow,
     OperationRow,

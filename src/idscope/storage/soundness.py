@@ -16,6 +16,15 @@ def require_sound(unit: Unit) -> None:
         _require_sound(write)
 
 
+def sound_order(kind: type[Row], order: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The columns by which a page goes; raises ValueError for an order that no index holds."""
+    if order is None:
+        return kind.KEY
+    if order not in kind.ORDERS:
+        raise ValueError(f"{kind.__name__} has no order {order}")
+    return order
+
+
 def _require_sound(write: Write) -> None:
     match write:
         case Put(row, Matches()):

@@ -42,10 +42,16 @@ class Store(Protocol):
         ...
 
     async def page(
-        self, kind: type[R], prefix: tuple[str | int, ...], after: tuple[str | int, ...] | None, limit: int
+        self,
+        kind: type[R],
+        prefix: tuple[str | int, ...],
+        after: tuple[str | int, ...] | None,
+        limit: int,
+        *,
+        order: tuple[str, ...] | None = None,
     ) -> list[R]:
         """Up to `limit` rows whose key begins with `prefix`, in key order, behind the key tail `after` (the key's
-        values following the prefix)."""
+        values following the prefix). `order` is another one of the kind's `ORDERS` to go by instead of its key."""
         ...
 
     async def expired_operations(self, now: int, limit: int) -> list[OperationRow]:

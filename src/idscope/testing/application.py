@@ -17,7 +17,7 @@ from idscope.app.bootstrap import HUB_OWNER_POLICY, OWNER_POLICY, ensure_state, 
 from idscope.clock import MICROSECONDS
 from idscope.directory import Directory, LinkedHub
 from idscope.embedded_hub import BulkRegistry, Identities, Twins
-from idscope.enrollments import Enrollments
+from idscope.enrollments import GROUP, INDIVIDUAL, Enrollments, RegistrationStates
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
 from idscope.frontends.http.hub_api import HUB_OPERATIONS, HubUseCases
 from idscope.frontends.http.operations import Api
@@ -117,13 +117,19 @@ class Application:
             (*DEVICE_OPERATIONS, *SERVICE_OPERATIONS, *HUB_OPERATIONS),
             {
                 Api.DEVICE: DeviceUseCases(workflow),
-                Api.SERVICE: ServiceUseCases(Enrollments(self.store, self.sealer, self.clock)),
+                Api.SERVICE: self._service_use_cases(),
                 Api.HUB: HubUseCases(self.identities, self.twins, BulkRegistry(self.identities, self.twins)),
             },
             directory=self.directory,
             clock=self.clock,
             admin_token=Secret(ADMIN_TOKEN),
             strict_api_versions=self._strict,
+        )
+
+    def _service_use_cases(self) -> ServiceUseCases:
+        kept = (self.store, self.sealer, self.clock)
+        return ServiceUseCases(
+            Enrollments(INDIVIDUAL, *kept), Enrollments(GROUP, *kept), RegistrationStates(self.store)
         )
 
     @property

@@ -26,7 +26,7 @@ from idscope.storage import (
     Write,
     key_of,
 )
-from idscope.storage.soundness import require_sound
+from idscope.storage.soundness import require_sound, sound_order
 
 R = TypeVar("R", bound=Row)
 KeyValues = tuple[str | int, ...]
@@ -53,9 +53,18 @@ class MemoryStore:
         self._require_available()
         return [self._table(key.kind).get(key.values) for key in keys]
 
-    async def page(self, kind: type[R], prefix: KeyValues, after: KeyValues | None, limit: int) -> list[R]:
+    async def page(
+        self,
+        kind: type[R],
+        prefix: KeyValues,
+        after: KeyValues | None,
+        limit: int,
+        *,
+        order: tuple[str, ...] | None = None,
+    ) -> list[R]:
         self._require_available()
-        table = self._table(kind)
+        columns = sound_order(kind, order)
+        table = {tuple(getattr(row, name) for name in columns): row for row in self._table(kind).values()}
         found = sorted(key for key in table if key[: len(prefix)] == prefix)
         behind = [key for key in found if after is None or key[len(prefix) :] > after]
         return [table[key] for key in behind[: max(0, limit)]]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from idscope.storage.rows import Key, OperationRow, Row
-from idscope.storage.soundness import require_sound
+from idscope.storage.soundness import require_sound, sound_order
 from idscope.storage.sql.checkpoint import WAL_LIMIT, CheckpointThread
 from idscope.storage.sql.dialect_sqlite import BEGIN_READ, connect, translated
 from idscope.storage.sql.migration import bring_up_to_date, landed_migrations
@@ -58,8 +58,16 @@ class SqliteStore:
     async def fetch(self, keys: Sequence[Key[Any]]) -> list[Any]:
         return self._read(self._rows_under, keys)
 
-    async def page(self, kind: type[R], prefix: KeyValues, after: KeyValues | None, limit: int) -> list[R]:
-        sql = select_page(kind, len(prefix), behind=after is not None)
+    async def page(
+        self,
+        kind: type[R],
+        prefix: KeyValues,
+        after: KeyValues | None,
+        limit: int,
+        *,
+        order: tuple[str, ...] | None = None,
+    ) -> list[R]:
+        sql = select_page(kind, sound_order(kind, order), len(prefix), behind=after is not None)
         return self._read(self._select, kind, sql, (*prefix, *(after or ()), max(0, limit)))
 
     async def expired_operations(self, now: int, limit: int) -> list[OperationRow]:

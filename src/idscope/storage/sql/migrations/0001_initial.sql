@@ -74,6 +74,18 @@ CREATE TABLE enrollment (
 CREATE INDEX enrollment_endorsement_key_hash ON enrollment (service_id, endorsement_key_hash)
     WHERE endorsement_key_hash IS NOT NULL;
 
+CREATE TABLE enrollment_group (
+    service_id TEXT NOT NULL,
+    group_key TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    attestation_type TEXT NOT NULL,
+    document BLOB NOT NULL,
+    sealed TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    PRIMARY KEY (service_id, group_key)
+);
+
 CREATE TABLE certificate_thumbprint (
     service_id TEXT NOT NULL,
     thumbprint TEXT NOT NULL,

@@ -1,0 +1,44 @@
+"""Owns what an enrollment of either kind says about one device: its ids and its credential at the hub.
+It must not know which hub that is."""
+
+from __future__ import annotations
+
+import msgspec
+
+from idscope.attestation import Proof
+from idscope.errors import NoHubAvailable
+from idscope.model.device_identity import HubCredential, SymmetricKeys
+from idscope.model.document import given
+from idscope.model.enrollment import Enrollment, IndividualEnrollment
+from idscope.records import RegistrationRecord, symmetric_keys
+from idscope.security.keys import derive_device_key
+
+
+class EnrolledDevice(msgspec.Struct, frozen=True):
+    """One device as its enrollment wants it; `group_id` is None for an individual enrollment."""
+
+    registration_id: str
+    device_id: str
+    group_id: str | None
+    enrollment: Enrollment
+
+
+def enrolled_device(enrollment: Enrollment, presented_id: str, before: RegistrationRecord | None) -> EnrolledDevice:
+    """In the enrollment's spelling; for a group's device in that of its first registration."""
+    if isinstance(enrollment, IndividualEnrollment):
+        registration_id = enrollment.registration_id
+        device_id = given(enrollment.device_id) or registration_id
+        return EnrolledDevice(registration_id, device_id, None, enrollment)
+    registration_id = presented_id if before is None else before.registration_id
+    return EnrolledDevice(registration_id, registration_id, enrollment.enrollment_group_id, enrollment)
+
+
+def hub_credential(device: EnrolledDevice, proof: Proof) -> HubCredential:
+    """The primary key is the one that was used (observed); a group's device gets both keys derived from the group's."""
+    keys = symmetric_keys(device.enrollment)
+    if len(keys) < 2:  # the enrollment changed its mechanism while the device registered
+        raise NoHubAvailable("The enrollment has no symmetric keys any more.", lasting=True)
+    if proof.derived_for is not None:
+        keys = tuple(derive_device_key(key, proof.derived_for) for key in keys)
+    primary, secondary = keys
+    return SymmetricKeys(secondary, primary) if proof.slot == "secondary" else SymmetricKeys(primary, secondary)

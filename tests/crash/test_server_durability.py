@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -112,13 +113,17 @@ def reads_go_on(server: ServerProcess) -> None:
 def everything_is_there(server: ServerProcess) -> None:
     with ServerClient(server.ready) as client:
         for name in ("registers", "registered"):
-            wait_until(lambda name=name: client.device("POST", name, KEY).json()["status"] == "assigned")
+            wait_until(partial(is_assigned, client, name))
         for name in ("created", "updated", "in-bulk"):
             assert client.service("GET", f"/enrollments/{name}").status == 200
         assert client.service("GET", "/enrollments/deleted").status == 404
         for name, status in {"hub-new": 200, "hub-in-bulk": 200, "hub-deleted": 404, "registers": 200}.items():
             assert client.hub("GET", f"/devices/{name}").status == status
         assert client.hub("GET", "/twins/hub-twin").json()["tags"] == {"floor": 1}
+
+
+def is_assigned(client: ServerClient, name: str) -> bool:
+    return bool(client.device("POST", name, KEY).json()["status"] == "assigned")
 
 
 @pytest.mark.parametrize("arguments", [["--assign-wait-seconds", ASSIGN_WAIT], ["--azure-timing"]])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,11 @@ def workers_of(server: ServerProcess) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
 
 
+def is_replaced(server: ServerProcess, victim: int) -> bool:
+    workers = workers_of(server)
+    return victim not in workers and len(workers) == 2
+
+
 def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
     acknowledged = Acknowledged()
     with ServerProcess(tmp_path, workers=2) as server:
@@ -38,7 +44,7 @@ def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
                 victim = workers_of(server)[turn % 2]
                 os.kill(victim, signal.SIGKILL)
                 writers.wait_for(WRITES)
-                wait_until(lambda victim=victim: victim not in (pids := workers_of(server)) and len(pids) == 2)
+                wait_until(partial(is_replaced, server, victim))
                 writers.wait_for(WRITES)
                 server.kill()
             everything_is_on_the_disk(acknowledged, remains(server.data_directory, tmp_path / f"remains-{turn}"))
@@ -101,9 +107,13 @@ def test_an_assigning_registration_finishes_after_kill_9_behind_any_commit(tmp_p
 def stop_in_commit(gate: FsyncGate, before: int, number: int) -> None:
     """Let commits through until so many have come to the gate; the last of them waits there."""
     for arrivals in range(1, number + 1):
-        wait_until(lambda arrivals=arrivals: commits_at(gate) - before >= arrivals)
+        wait_until(partial(has_come, gate, before + arrivals))
         if arrivals < number:
             gate.let_one_through()
+
+
+def has_come(gate: FsyncGate, commit: int) -> bool:
+    return commits_at(gate) >= commit
 
 
 def commits_at(gate: FsyncGate) -> int:

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -37,11 +37,13 @@ def new_key() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def started(server: ServerProcess, *, privileged: bool = True, **environment: str) -> tuple[int, str]:
+def started(
+    server: ServerProcess, *, privileged: bool = True, environment: Mapping[str, str] | None = None
+) -> tuple[int, str]:
     """The exit code and what was said on standard error of a server that is expected not to start."""
     end = subprocess.run(
         [*(() if privileged else WITHOUT_PRIVILEGES), *server.command],
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=30,
@@ -53,7 +55,7 @@ def started(server: ServerProcess, *, privileged: bool = True, **environment: st
 
 def refusal(server: ServerProcess, **environment: str) -> str:
     """The sentence of a server that cannot start."""
-    code, said = started(server, **environment)
+    code, said = started(server, environment=environment)
     assert code == 1, said
     last = said.splitlines()[-1]
     assert last.startswith("idscope cannot start: "), said
@@ -315,7 +317,7 @@ def test_all_mistakes_in_the_settings_are_told_at_once(server: ServerProcess, tm
     config = tmp_path / "idscope.toml"
     config.write_text('log_level = "loud"\nretry_after_second = 3\nsealing_key = "x"\n')
     server.command += ["--config", str(config), "--workers", "0", "--https-port", "eight", "--certificate-file", "x"]
-    code, said = started(server, IDSCOPE_DRAIN_SECONDS="long", IDSCOPE_HUB_HOST_NAME="hub")
+    code, said = started(server, environment={"IDSCOPE_DRAIN_SECONDS": "long", "IDSCOPE_HUB_HOST_NAME": "hub"})
     assert code == 2
     assert (
         said

@@ -166,3 +166,9 @@ class ServiceStatistics(Document):
 
 class QuerySpecification(Document):
     query: str
+
+
+class PurgeMessageQueueResult(Document):
+    total_messages_purged: int
+    device_id: str
+    module_id: str | None = None

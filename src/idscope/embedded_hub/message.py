@@ -50,8 +50,8 @@ def check_size(properties: MessageProperties, body: bytes, limit: int) -> None:
 
 
 def text_or_base64(body: bytes) -> dict[str, Any]:
-    """The body as a JSON member: `body` where it is UTF-8 text, otherwise `bodyBase64`."""
+    """The body as a member of a document: `body` where it is UTF-8 text, otherwise `body_base64`."""
     try:
         return {"body": body.decode("utf-8")}
     except UnicodeDecodeError:
-        return {"bodyBase64": body}
+        return {"body_base64": body}

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from idscope.directory import Right
-from idscope.embedded_hub import BulkRegistry, Identities, Twins
+from idscope.embedded_hub import BulkRegistry, Delivery, Identities, Twins
 from idscope.embedded_hub.documents import (
     BulkRegistryOperationResult,
     Device,
@@ -43,14 +43,15 @@ BulkRefusal = Annotated[Any, msgspec.Meta(description="A BulkRegistryOperationRe
 
 
 class HubUseCases(msgspec.Struct, frozen=True):
-    """What the handlers call."""
+    """What the handlers call; without `delivery` no device can be reached."""
 
     identities: Identities
     twins: Twins
     bulk: BulkRegistry
+    delivery: Delivery | None = None
 
 
-def _hub_id(request: Request) -> str:
+def hub_id_of(request: Request) -> str:
     if request.hub is None:
         raise HubDeviceNotFound("There is no hub on this server.")
     return request.hub.hub_id
@@ -85,7 +86,7 @@ def _without_zone(device: Device) -> Device:
 
 
 async def get_device(hub: HubUseCases, request: Request) -> Answer:
-    device = await hub.identities.get(_hub_id(request), request.path["id"])
+    device = await hub.identities.get(hub_id_of(request), request.path["id"])
     return _device_answer(device, device)
 
 
@@ -93,12 +94,12 @@ async def put_device(hub: HubUseCases, request: Request) -> Answer:
     """Without If-Match the device must be new (published)."""
     change: DeviceChange = request.body
     device_id = _check_body_id(request, change.device_id)
-    device = await hub.identities.create_or_update(_hub_id(request), device_id, change, _if_match(request) or ABSENT)
+    device = await hub.identities.create_or_update(hub_id_of(request), device_id, change, _if_match(request) or ABSENT)
     return _device_answer(device, _without_zone(device))
 
 
 async def delete_device(hub: HubUseCases, request: Request) -> Answer:
-    await hub.identities.delete(_hub_id(request), request.path["id"], _if_match(request) or PRESENT)
+    await hub.identities.delete(hub_id_of(request), request.path["id"], _if_match(request) or PRESENT)
     return Answer(204)
 
 
@@ -107,12 +108,12 @@ async def list_devices(hub: HubUseCases, request: Request) -> Answer:
     top = request.query.get("top", "")
     asked = int(top) if top.isdecimal() and len(top) <= len(str(PAGE_LIMIT)) else 0
     limit = asked if 0 < asked <= PAGE_LIMIT else PAGE_LIMIT
-    return Answer(200, encode_revealing(await hub.identities.page(_hub_id(request), None, limit)))
+    return Answer(200, encode_revealing(await hub.identities.page(hub_id_of(request), None, limit)))
 
 
 async def bulk_devices(hub: HubUseCases, request: Request) -> Answer:
     items: list[ExportImportDevice] = request.body
-    result = await hub.bulk.apply(_hub_id(request), items)
+    result = await hub.bulk.apply(hub_id_of(request), items)
     if result.is_successful:
         return Answer(200, encode(result))
     return Answer(400, encode(result), (BULK_FAILED,))
@@ -124,7 +125,7 @@ async def query_devices(hub: HubUseCases, request: Request) -> Answer:
     if wanted is None:
         return await _twin_page(hub, request)
     try:
-        found = [await hub.twins.get(_hub_id(request), wanted)]
+        found = [await hub.twins.get(hub_id_of(request), wanted)]
     except HubDeviceNotFound:
         found = []
     return _twins_answer(found, None)
@@ -132,7 +133,7 @@ async def query_devices(hub: HubUseCases, request: Request) -> Answer:
 
 async def _twin_page(hub: HubUseCases, request: Request) -> Answer:
     after, limit = _continuation(request), _page_size(request)
-    twins = await hub.twins.page(_hub_id(request), after, limit + 1)
+    twins = await hub.twins.page(hub_id_of(request), after, limit + 1)
     more = len(twins) > limit
     return _twins_answer(twins[:limit], twins[limit - 1].device_id if more else None)
 
@@ -161,31 +162,30 @@ def _twins_answer(twins: list[Twin], last: str | None) -> Answer:
 
 
 async def get_twin(hub: HubUseCases, request: Request) -> Answer:
-    return Answer(200, encode(await hub.twins.get(_hub_id(request), request.path["id"])))
+    return Answer(200, encode(await hub.twins.get(hub_id_of(request), request.path["id"])))
 
 
 async def patch_twin(hub: HubUseCases, request: Request) -> Answer:
     change: TwinChange = request.body
     device_id = _check_body_id(request, change.device_id)
-    twin = await hub.twins.patch(_hub_id(request), device_id, change, _if_match(request) or PRESENT)
+    twin = await hub.twins.patch(hub_id_of(request), device_id, change, _if_match(request) or PRESENT)
     return Answer(200, encode(twin))
 
 
 async def replace_twin(hub: HubUseCases, request: Request) -> Answer:
     change: TwinChange = request.body
     device_id = _check_body_id(request, change.device_id)
-    twin = await hub.twins.replace(_hub_id(request), device_id, change, _if_match(request) or PRESENT)
+    twin = await hub.twins.replace(hub_id_of(request), device_id, change, _if_match(request) or PRESENT)
     return Answer(200, encode(twin))
 
 
 async def device_statistics(hub: HubUseCases, request: Request) -> Answer:
-    return Answer(200, encode(await hub.identities.statistics(_hub_id(request))))
+    return Answer(200, encode(await hub.identities.statistics(hub_id_of(request))))
 
 
-async def service_statistics(_hub: HubUseCases, request: Request) -> Answer:
-    """No device can connect to this hub yet."""
-    _hub_id(request)
-    return Answer(200, encode(ServiceStatistics(connected_device_count=0)))
+async def service_statistics(hub: HubUseCases, request: Request) -> Answer:
+    count = await hub.identities.connected(hub_id_of(request))
+    return Answer(200, encode(ServiceStatistics(connected_device_count=count)))
 
 
 HUB_OPERATIONS: tuple[Operation, ...] = (

@@ -72,7 +72,8 @@ def _operation(row: Operation, version: str, schemas: dict[str, Any]) -> dict[st
     if row.api is Api.DEVICE:
         documented["security"].append({})  # a client certificate, or a TPM that asks for its challenge
     if row.request_type is not None:
-        content = {"application/json": {"schema": schemas[repr(row.request_type)]}}
+        media_type = "application/octet-stream" if row.request_type is bytes else "application/json"
+        content = {media_type: {"schema": {} if row.request_type is bytes else schemas[repr(row.request_type)]}}
         documented["requestBody"] = {"required": row.body_required, "content": content}
     return documented
 

@@ -64,7 +64,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     `path` is a template such as `/enrollments/{id}/attestationmechanism`; fixed segments compare without case.
     `right` is None where the handler's use case authenticates (device API) or nobody must (health).
     `handler` takes the use cases of its API and the request. `responses` maps status to the document type, None for
-    an empty body.
+    an empty body. A `request_type` of `bytes` takes any body as it is.
     """
 
     operation_id: str

@@ -11,6 +11,8 @@ import msgspec
 from idscope import __version__
 from idscope.clock import Clock, format_time
 from idscope.directory import Directory, Right
+from idscope.embedded_hub import Telemetry
+from idscope.embedded_hub.cloud_messages import CloudMessages
 from idscope.errors import RouteNotFound, ServiceUnavailable
 from idscope.frontends.http.answers import Answer
 from idscope.frontends.http.openapi import openapi_document, openapi_index
@@ -33,14 +35,22 @@ class Status(Document):
     hubs: list[str]
 
 
+class HubTraffic(msgspec.Struct, frozen=True):
+    """What devices of embedded hubs send, and what they are sent."""
+
+    telemetry: Telemetry
+    messages: CloudMessages
+
+
 class OperatorUseCases(msgspec.Struct, frozen=True):
-    """`operations` are the rows that are documented; `started` in microseconds."""
+    """`operations` are the rows that are documented; `started` in microseconds; `hub_traffic` where devices connect."""
 
     store: Store
     directory: Directory
     clock: Clock
     operations: tuple[Operation, ...]
     started: int
+    hub_traffic: HubTraffic | None = None
 
 
 async def healthz(_: OperatorUseCases, __: Request) -> Answer:

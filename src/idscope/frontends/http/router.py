@@ -206,12 +206,14 @@ async def _read_body(receive: Receive, limit: int) -> bytes:
 
 
 def _decoded(operation: Operation, body: bytes, content_type: str | None) -> Any:
-    """The document in the body, None where none was sent.
+    """The document in the body, None where none was sent; the very bytes where the row wants those.
 
     Raises MalformedJson, InvalidArgument, UnsupportedMediaType.
     """
     if operation.request_type is None:
         return None
+    if operation.request_type is bytes:
+        return body
     if not body:
         if operation.body_required:
             raise MalformedJson("A request body is required.")

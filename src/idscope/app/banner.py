@@ -26,6 +26,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     id_scope: str
     host_name: str
     https_port: int
+    mqtt_port: int
+    amqp_port: int
     hub_host_name: str
     ca_file: Path
     service_connection_string: Secret
@@ -52,7 +54,8 @@ def banner(started: Started) -> str:
     """The text for a person. It shows the keys: whoever sees this terminal started the server."""
     facts = [
         ("id scope", started.id_scope),
-        ("host, port", f"{started.host_name}, {started.https_port} (HTTPS)"),
+        ("host", started.host_name),
+        ("ports", _ports(started)),
         ("hub", started.hub_host_name),
         ("CA to trust", str(started.ca_file)),
         ("service API", started.service_connection_string.reveal()),
@@ -95,12 +98,21 @@ def _public(started: Started) -> dict[str, str | int]:
         "id_scope": started.id_scope,
         "host_name": started.host_name,
         "https_port": started.https_port,
+        "mqtt_port": started.mqtt_port,
+        "amqp_port": started.amqp_port,
         "hub_host_name": started.hub_host_name,
         "ca_file": str(started.ca_file),
         "operator_url": started.operator_url,
         "admin_token_file": str(started.admin_token_file),
         "data_directory": str(started.data_directory),
     }
+
+
+def _ports(started: Started) -> str:
+    ports = [f"{started.https_port} (HTTPS, WebSocket)"]
+    ports += [f"{started.mqtt_port} (MQTT)"] if started.mqtt_port else []
+    ports += [f"{started.amqp_port} (AMQP)"] if started.amqp_port else []
+    return ", ".join(ports)
 
 
 def _target(started: Started) -> Target:

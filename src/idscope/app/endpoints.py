@@ -7,7 +7,7 @@ Only what nobody asked for by name is replaced: an address or port that is given
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -23,12 +23,14 @@ _LAST_LOOPBACK: Final = 9
 class Endpoints(msgspec.Struct, frozen=True):
     """Addresses and ports that were free when the server started; `notes` are for a person.
 
-    `own_names` are the names under which the server is reached; the first one is what devices are told of a hub
-    without a name of its own.
+    A port of 0 is not served. `own_names` are the names under which the server is reached; the first one is what
+    devices are told of a hub without a name of its own.
     """
 
     addresses: tuple[str, ...]
     https_port: int
+    mqtt_port: int
+    amqp_port: int
     operator_address: str
     operator_port: int
     own_names: tuple[str, ...]
@@ -47,8 +49,22 @@ def choose_endpoints(settings: Settings, origins: Mapping[str, Origin], machine_
     )
     further = [name for name in settings.hub_host_names if _is_loopback(name) and name != address and specific]
     for extra in further:
-        _probe(extra, port)
-    return Endpoints((address, *further), port, operator, settings.operator_port, tuple(own_names), tuple(notes))
+        _probe_all(extra, (port, *_device_ports(settings)))
+    return Endpoints(
+        (address, *further),
+        port,
+        settings.mqtt_port,
+        settings.amqp_port,
+        operator,
+        settings.operator_port,
+        tuple(own_names),
+        tuple(notes),
+    )
+
+
+def _device_ports(settings: Settings) -> tuple[int, ...]:
+    """The ports that stand beside HTTPS on every public address."""
+    return tuple(filter(None, (settings.mqtt_port, settings.amqp_port)))
 
 
 def _https(settings: Settings, origins: Mapping[str, Origin], notes: list[str]) -> tuple[str, int]:
@@ -63,14 +79,14 @@ def _https(settings: Settings, origins: Mapping[str, Origin], notes: list[str]) 
 
 
 def _address(settings: Settings, origins: Mapping[str, Origin], port: int, notes: list[str]) -> str:
-    address = settings.listen_address
+    address, ports = settings.listen_address, (port, *_device_ports(settings))
     try:
-        _probe(address, port)
-    except AddressTaken:
-        found = None if _asked(origins, "listen_address") else _next_free(port)
+        _probe_all(address, ports)
+    except AddressTaken as taken:
+        found = None if _asked(origins, "listen_address") else _next_free(*ports)
         if found is None:
             raise
-        notes.append(f"{address} port {port} is taken by another program; serving on {found} instead.")
+        notes.append(f"{address} port {taken.port} is taken by another program; serving on {found} instead.")
         return found
     return address
 
@@ -81,16 +97,13 @@ def _operator(settings: Settings, origins: Mapping[str, Origin], address: str, n
     wanted = address if not asked and _is_loopback(address) else settings.operator_address
     ports = tuple(filter(None, (settings.operator_port, settings.operator_plain_port)))
     try:
-        for port in ports:
-            _probe(wanted, port)
+        _probe_all(wanted, ports)
     except AddressTaken as taken:
         found = None if asked else _next_free(*ports)
         if found is None:
             raise
         notes.append(f"{wanted} port {taken.port} is taken by another program; the operator listener is on {found}.")
         return found
-    if wanted != settings.operator_address:
-        notes.append(f"The operator listener stands beside it, on {wanted}.")
     return wanted
 
 
@@ -99,12 +112,16 @@ def _next_free(*ports: int) -> str | None:
     for last in range(2, _LAST_LOOPBACK + 1):
         address = f"127.0.0.{last}"
         try:
-            for port in ports:
-                _probe(address, port)
+            _probe_all(address, ports)
         except AddressTaken:
             continue
         return address
     return None
+
+
+def _probe_all(address: str, ports: Iterable[int]) -> None:
+    for port in ports:
+        _probe(address, port)
 
 
 def _probe(address: str, port: int) -> None:

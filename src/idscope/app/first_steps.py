@@ -64,7 +64,8 @@ const service = ProvisioningServiceClient.fromConnectionString(
 const enrollment = {{ registrationId: '{DEVICE}', attestation: {{ type: 'symmetricKey', symmetricKey: {{}} }} }};
 service.createOrUpdateIndividualEnrollment(enrollment)
   .then(() => service.getIndividualEnrollmentAttestationMechanism('{DEVICE}'))
-  .then((answer) => console.log('key:', answer.responseBody.symmetricKey.primaryKey), console.error);
+  .then((answer) => console.log('key:', answer.responseBody.symmetricKey.primaryKey),
+    (problem) => console.error(String(problem)));
 END"""
 
 
@@ -77,7 +78,7 @@ const {{ Http }} = require('azure-iot-provisioning-device-http');
 const {{ SymmetricKeySecurityClient }} = require('azure-iot-security-symmetric-key');
 const credential = new SymmetricKeySecurityClient('{DEVICE}', process.env.DEVICE_KEY);
 ProvisioningDeviceClient.create('{target.host_name}', '{target.id_scope}', new Http(), credential)
-  .register((problem, result) => console.log(problem || result));
+  .register((problem, result) => console.log(problem ? String(problem) : result));
 END"""
 
 

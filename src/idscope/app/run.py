@@ -22,8 +22,9 @@ from idscope.app.banner import Started, remove_ready_file, tell, write_ready_fil
 from idscope.app.bootstrap import HUB_OWNER_POLICY, OWNER_POLICY, connection_string, ensure_state
 from idscope.app.data_directory import DataDirectory, DataDirectoryUnusable
 from idscope.app.endpoints import HTTPS_PORT, Endpoints, advice, choose_endpoints
+from idscope.app.ground import Ground
 from idscope.app.logging import configure_logging
-from idscope.app.server import Ground, Server
+from idscope.app.server import Server
 from idscope.app.server_certificate import ServerCertificate
 from idscope.app.supervisor import Worker, run_workers
 from idscope.certificate_authority import AuthorityUnusable, OperatorFilesUnusable
@@ -55,10 +56,11 @@ def run(settings: Settings, bootstrap: Bootstrap, origins: Mapping[str, Origin])
         directory.prepare()
         sealer = directory.load_sealer(settings)
         endpoints = choose_endpoints(settings, origins, socket.gethostname())
-        certificate = ServerCertificate(settings, directory, endpoints)
-        certificate.context()  # what cannot be used is said now, not by each worker
         snapshot = uvloop.run(_first_state(directory, settings, bootstrap, sealer, clock, endpoints))
-        ground = Ground(settings, endpoints, certificate, sealer, directory.admin_token(), clock)
+        hub_names = [name for hub in snapshot.hubs for name in hub.host_names]
+        certificate = ServerCertificate(settings, directory, endpoints, hub_names)
+        certificate.context()  # what cannot be used is said now, not by each worker
+        ground = Ground(settings, endpoints, certificate, sealer, directory.admin_token(), clock, directory.control)
     except CannotListen as problem:
         return _cannot_start(advice(problem))
     except CannotOpen as problem:
@@ -141,6 +143,8 @@ def _started(ground: Ground, directory: DataDirectory, snapshot: Snapshot, ca_fi
         id_scope=service.service_id,
         host_name=endpoints.own_names[0],
         https_port=endpoints.https_port,
+        mqtt_port=endpoints.mqtt_port,
+        amqp_port=endpoints.amqp_port,
         hub_host_name=hub.host_names[0],
         ca_file=ca_file,
         service_connection_string=connection_string(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from collections.abc import Iterable
 
 import structlog
 from OpenSSL import SSL
@@ -25,12 +26,13 @@ class ServerCertificate:
     Certificates are for real clients, so they go by the real clock, also where a test shifts the server's.
     """
 
-    def __init__(self, settings: Settings, directory: DataDirectory, endpoints: Endpoints) -> None:
+    def __init__(
+        self, settings: Settings, directory: DataDirectory, endpoints: Endpoints, hub_names: Iterable[str]
+    ) -> None:
         self._settings = settings
         self._directory = directory
-        self._names = server_names(
-            socket.gethostname(), (*endpoints.own_names, *endpoints.addresses, *settings.hub_host_names)
-        )
+        names = (*endpoints.own_names, *endpoints.addresses, *hub_names)
+        self._names = server_names(socket.gethostname(), names)
         self._shown = b""
 
     def files(self) -> ServerFiles:
@@ -42,7 +44,8 @@ class ServerCertificate:
         if settings.certificate_file is None or settings.key_file is None:
             return files
         check_operator_files(settings.certificate_file, settings.key_file, now)
-        return ServerFiles(settings.certificate_file, settings.key_file, settings.certificate_file)
+        own = settings.certificate_file.absolute()
+        return ServerFiles(own, settings.key_file.absolute(), own)
 
     def context(self) -> SSL.Context:
         """For new connections. Raises as `files` does."""

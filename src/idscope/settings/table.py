@@ -59,10 +59,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     https_port: Annotated[int, About("Port of the device, service and hub APIs.", _PORT)] = 443
+    mqtt_port: Annotated[int, About("Port of MQTT for devices; 0: none.", Whole(0, 65535))] = 8883
+    amqp_port: Annotated[int, About("Port of AMQP for devices; 0: none.", Whole(0, 65535))] = 5671
     operator_address: Annotated[str, About("Address of the operator listener.", Address())] = "127.0.0.1"
     operator_port: Annotated[int, About("Port of the operator listener (TLS).", _PORT)] = 9443
     operator_plain_port: Annotated[
-        int, About("Port on which /healthz and /metrics also answer over plain HTTP; 0: none.", Whole(0, 65535))
+        int, About("Port on which /healthz and /readyz also answer over plain HTTP; 0: none.", Whole(0, 65535))
     ] = 0
     workers: Annotated[int, About("Number of processes; one for each core is a good number.", Whole(1, 256))] = 1
     certificate_file: Annotated[
@@ -89,6 +91,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     hub_retry_limit_seconds: Annotated[
         float, About("How long a hub that fails is asked again before the registration fails.", Number(0, 3600))
     ] = 60.0
+    mqtt_connack_bad_credentials: Annotated[
+        bool,
+        About(
+            "Refuse a bad credential at the MQTT CONNECT (CONNACK 5) instead of answering 401 on the response topic.",
+            Flag(),
+        ),
+    ] = False
     strict_api_versions: Annotated[
         bool, About("Refuse every api-version that is not published, on the device API too.", Flag())
     ] = False

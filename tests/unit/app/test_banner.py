@@ -19,6 +19,8 @@ STARTED = Started(
     id_scope="0ne00AB12CD",
     host_name="127.0.0.2",
     https_port=443,
+    mqtt_port=8883,
+    amqp_port=5671,
     hub_host_name="127.0.0.3",
     ca_file=Path("/data/ca.pem"),
     service_connection_string=Secret("HostName=127.0.0.2;SharedAccessKeyName=owner;SharedAccessKey=c2VydmljZQ=="),
@@ -35,7 +37,7 @@ def test_a_person_is_told_everything_needed_next() -> None:
     text = banner(STARTED)
     for part in (
         "0ne00AB12CD",
-        "127.0.0.2, 443",
+        "443 (HTTPS, WebSocket), 8883 (MQTT), 5671 (AMQP)",
         "/data/ca.pem",
         "https://127.0.0.2:9443",
         "/data/admin.token",

@@ -14,7 +14,7 @@ import click
 import pytest
 from markdown_pages import DOCS, ROOT, definitions, tables, text_of
 
-from idscope.app.server import PUBLIC_OPERATIONS
+from idscope.app.front_ends import PUBLIC_OPERATIONS
 from idscope.cli import main
 from idscope.errors import HubError, IdscopeError, every_error_class
 from idscope.frontends.http.front_end import HttpLimits

@@ -6,6 +6,7 @@ import click
 
 from idscope import __version__
 from idscope.cli.completion import completion
+from idscope.cli.hub import hub
 from idscope.cli.serve import serve
 from idscope.cli.settings import settings
 
@@ -16,5 +17,5 @@ def main() -> None:
     """A self-hosted Device Provisioning Service, wire-compatible with Azure IoT Hub DPS."""
 
 
-for command in (serve, settings, completion):
+for command in (serve, settings, hub, completion):
     main.add_command(command)

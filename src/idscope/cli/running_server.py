@@ -1,0 +1,137 @@
+"""Owns how a command finds the running server and asks it something: by the local data directory, or by URL and token.
+It must not know what a command asks.
+
+A running server leaves `control/server.json` (mode 0600) in its data directory, with `operator_url`, `ca_file` and
+`admin_token_file`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+
+from idscope.cli.options import load
+from idscope.secret import Secret
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DESCRIPTION: Final = Path("control") / "server.json"
+TOKEN_VARIABLE: Final = "IDSCOPE_ADMIN_TOKEN"  # noqa: S105 - the name of a variable
+_SECONDS: Final = 30.0
+
+
+class NoServer(click.ClickException):
+    """No server could be asked; the text says which one, and what to do."""
+
+
+class ServerDescription(msgspec.Struct, frozen=True):
+    """What a running server tells the commands on its own machine."""
+
+    operator_url: str
+    admin_token_file: str
+    ca_file: str | None = None
+
+
+class RunningServer:
+    """The operator listener of a server, asked with the admin token over TLS, as long as the command runs."""
+
+    def __init__(self, url: str, token: Secret, ca_file: str | None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname:
+            raise NoServer(f"{url} is not the https:// address of an operator listener.")
+        self._url = url
+        self._token = token
+        try:
+            context = ssl.create_default_context(cafile=ca_file)
+        except (OSError, ssl.SSLError):
+            raise NoServer(f"The CA file {ca_file} cannot be read.") from None
+        self._connection = http.client.HTTPSConnection(
+            parts.hostname, parts.port or 443, timeout=_SECONDS, context=context
+        )
+        click.get_current_context().call_on_close(self._connection.close)
+
+    def ask(self, method: str, target: str, body: Any = None) -> Any:
+        """The answer's document, None where it has none. Raises NoServer, click.ClickException."""
+        headers = {"Authorization": f"Bearer {self._token.reveal()}", "Content-Type": "application/json"}
+        content = None if body is None else msgspec.json.encode(body)
+        try:
+            self._connection.request(method, target, content, headers)
+            answer = self._connection.getresponse()
+            said = answer.read()
+        except ssl.SSLCertVerificationError as error:
+            raise NoServer(
+                f"The certificate of {self._url} cannot be trusted ({error.verify_message}): name the CA's file with "
+                "--ca-file."
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise NoServer(f"No server answers at {self._url} ({error}): is it running?") from None
+        if answer.status >= 400:
+            raise click.ClickException(_refusal(answer.status, said))
+        return msgspec.json.decode(said) if said else None
+
+
+def _refusal(status: int, body: bytes) -> str:
+    if status == 401:
+        return "The server does not take this admin token."
+    try:
+        said = json.loads(body)
+        text = said.get("message") or str(said["Message"]).partition(";")[2]
+    except (ValueError, KeyError, AttributeError):
+        text = "no reason was given"
+    return f"The server answered {status}: {text}"
+
+
+def with_server(function: F) -> F:
+    """Give a command the flags that say which server; they arrive as keyword arguments of `running_server`."""
+    for option in (
+        click.option("--ca-file", type=click.Path(), metavar="PATH", help="CA of the server at --url (PEM)."),
+        click.option("--token", metavar="TOKEN", envvar=TOKEN_VARIABLE, help="Its admin token."),
+        click.option("--url", metavar="URL", help="Operator listener of a server elsewhere."),
+        click.option("--data-directory", type=click.Path(), metavar="PATH", help="Data directory of a server here."),
+    ):
+        function = option(function)
+    return function
+
+
+def running_server(
+    url: str | None, token: str | None, ca_file: str | None, data_directory: str | None
+) -> RunningServer:
+    """The server that the flags of `with_server` name. Raises NoServer, click.UsageError."""
+    if url is not None:
+        if token is None:
+            raise click.UsageError(f"--url needs --token (or the variable {TOKEN_VARIABLE}).")
+        return RunningServer(url, Secret(token), ca_file)
+    directory = load(None, {"data_directory": data_directory}).settings.data_directory
+    found = _description(directory)
+    own_token = _token(Path(found.admin_token_file)) if token is None else token
+    return RunningServer(found.operator_url, Secret(own_token), found.ca_file if ca_file is None else ca_file)
+
+
+def _description(directory: Path) -> ServerDescription:
+    path = directory / DESCRIPTION
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ServerDescription)
+    except FileNotFoundError:
+        raise NoServer(
+            f"No server runs on {os.path.abspath(directory)}: start it with `idscope serve`, name its directory with "  # noqa: PTH100 - shown, not used
+            "--data-directory, or a server elsewhere with --url and --token."
+        ) from None
+    except (OSError, msgspec.MsgspecError):
+        raise NoServer(f"{path} cannot be read: are you the user who runs the server?") from None
+
+
+def _token(path: Path) -> str:
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise NoServer(f"{path} cannot be read: are you the user who runs the server?") from None

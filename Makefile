@@ -47,14 +47,17 @@ unit: $(DEVELOPMENT) ## Run the tests that need no server and no SDK
 sdk: test-tools $(DEVELOPMENT) $(NODE_SDK) $(PYTHON_SDK) ## Drive the server with Microsoft's SDKs
 	$(BIN)/pytest tests/sdk
 
-fuzz: test-tools $(DEVELOPMENT) ## Run the property tests with new random examples
-	HYPOTHESIS_PROFILE=random $(BIN)/pytest tests/unit tests/contract tests/server
+fuzz: test-tools $(DEVELOPMENT) ## New random examples, and a million mutated inputs for each protocol machine (COUNT=, SEED=)
+	HYPOTHESIS_PROFILE=random $(BIN)/pytest tests/unit tests/contract tests/protocol tests/server
+	for machine in mqtt websocket amqp; do \
+		$(BIN)/python tests/protocol/$$machine/fuzz_$$machine.py $${SEED:-$$RANDOM} $${COUNT:-1000000}; \
+	done
 
 crash: test-tools $(DEVELOPMENT) ## Kill servers during writes, many times
 	IDSCOPE_CRASH_ROUNDS=$${IDSCOPE_CRASH_ROUNDS:-100} $(BIN)/pytest tests/crash --timeout 3600
 
 bench: $(DEVELOPMENT) ## Measure beside nginx on this machine
-	@scripts/system-packages nginx
+	@scripts/system-packages compiler nginx openssl
 	$(BIN)/python -m bench
 
 lock: $(DEVELOPMENT) ## Resolve the locked dependencies again (UPGRADE=1: to the newest)
@@ -68,7 +71,7 @@ clean: ## Remove everything that was installed or made, but no data
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 test-tools:
-	@PYTHON=$(PYTHON) scripts/system-packages venv compiler headers node nginx
+	@PYTHON=$(PYTHON) scripts/system-packages venv compiler headers node nginx openssl
 
 $(VENV):
 	@PYTHON=$(PYTHON) scripts/system-packages venv

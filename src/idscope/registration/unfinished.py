@@ -74,17 +74,13 @@ class UnfinishedRegistration:
                 if self.operation.is_lost(context.operation):
                     return _finished_elsewhere(context)
                 try:
-                    record = await self._decide(context, device)
-                except (AllocationFailed, HubError) as error:
-                    if not self._given_up(error):
-                        await self._workshop.clock.wait(self._workshop.clock.monotonic() + delay)
-                        delay = min(delay * 2, self._workshop.settings.longest_retry)
-                        await self._choose_anew()
-                        continue
-                    record = self._failed(context, device, error)
-                try:
-                    return await self._finish(context, record)
-                except ExpectationFailed:
+                    record = await self._decided(context, device)
+                    if record is not None:
+                        return await self._finish(context, record)
+                    await self._workshop.clock.wait(self._workshop.clock.monotonic() + delay)
+                    delay = min(delay * 2, self._workshop.settings.longest_retry)
+                    await self._choose_anew()
+                except ExpectationFailed:  # the registration or the operation is another's now: read again
                     self.steps.append("changed meanwhile")
         finally:
             self.operation.let_go()
@@ -117,6 +113,13 @@ class UnfinishedRegistration:
             raise Unauthorized(reason="the enrollment changed, and the device's credential is not of it any more")
         self._authenticated = verdict
         self._device = msgspec.structs.replace(self._attested(), group_key=verdict.group_key, proof=verdict.proof)
+
+    async def _decided(self, context: Context, device: EnrolledDevice) -> RegistrationRecord | None:
+        """The finished record, None where another try is worth it. Raises ExpectationFailed."""
+        try:
+            return await self._decide(context, device)
+        except (AllocationFailed, HubError) as error:
+            return self._failed(context, device, error) if self._given_up(error) else None
 
     async def _decide(self, context: Context, device: EnrolledDevice) -> RegistrationRecord:
         """The finished record of a device that is assigned or disabled. Raises AllocationFailed, HubError."""

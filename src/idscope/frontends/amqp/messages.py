@@ -10,6 +10,7 @@ import msgspec
 from proton import Message, int32
 
 from idscope.errors import InvalidArgument
+from idscope.protocols.amqp.codec import check_sections
 
 CorrelationId = str | bytes | int | UUID | None  # the four types that AMQP allows: string, binary, ulong, uuid
 
@@ -26,6 +27,7 @@ def read_message(encoded: bytes) -> Received:
     """Raises InvalidArgument where it is no message."""
     message = Message()
     try:
+        check_sections(encoded)
         message.decode(encoded)
         properties: object = message.properties
         return Received(

@@ -1,5 +1,5 @@
-"""Owns the AMQP 1.0 types that SASL frames are made of (AMQP 1.0 part 1, section 1.6), strictly: whatever else comes
-is an error. It must not know what a frame means."""
+"""Owns the AMQP 1.0 types that SASL frames are made of (AMQP 1.0 part 1, section 1.6), and where any value ends,
+strictly: whatever else comes is an error. It must not know what a frame or a message means."""
 
 from __future__ import annotations
 
@@ -27,38 +27,56 @@ _UBYTE: Final = 0x50
 
 _TEXT_FORMATS: Final = {_SYMBOL8: (1, "ascii"), _SYMBOL32: (4, "ascii"), 0xA1: (1, "utf-8"), 0xB1: (4, "utf-8")}
 _BINARY_FORMATS: Final = {_BINARY8: 1, _BINARY32: 4}
+_FIXED_WIDTHS: Final = {0x4: 0, 0x5: 1, 0x6: 2, 0x7: 4, 0x8: 8, 0x9: 16}  # by the constructor's first half
+_SIZE_WIDTHS: Final = {0xA: 1, 0xB: 4, 0xC: 1, 0xD: 4, 0xE: 1, 0xF: 4}
+_FIRST_SECTION: Final = 0x70
+_LAST_SECTION: Final = 0x78
 
 
-class MalformedFrame(Exception):
-    """Bytes that are no SASL frame; the text names what is wrong, never what the bytes were."""
+class Malformed(Exception):
+    """Bytes that are not what they should be; the text names what is wrong, never what the bytes were."""
 
 
 def frame_size(head: bytes | bytearray) -> int:
     """The size of the frame that begins with these bytes, of which there are at least eight.
 
-    Raises MalformedFrame where it is no SASL frame, or too large for one.
+    Raises Malformed where it is no SASL frame, or too large for one.
     """
     size = int.from_bytes(head[:4], "big")
     offset = head[4] * 4
     if size > FRAME_LIMIT:
-        raise MalformedFrame("a SASL frame is larger than 512 bytes")
+        raise Malformed("a SASL frame is larger than 512 bytes")
     if offset < _FRAME_HEADER or offset > size:
-        raise MalformedFrame("a frame's data offset lies outside of it")
+        raise Malformed("a frame's data offset lies outside of it")
     if head[5] != _SASL_FRAME:
-        raise MalformedFrame("a frame of another type than SASL")
+        raise Malformed("a frame of another type than SASL")
     return size
 
 
 def read_frame(frame: bytes) -> tuple[int, list[Value]]:
-    """The descriptor and the fields of a whole frame; raises MalformedFrame."""
+    """The descriptor and the fields of a whole frame; raises Malformed."""
     reader = _Reader(frame, frame[4] * 4)
     if reader.byte() != _DESCRIBED:
-        raise MalformedFrame("a frame's body is no described type")
+        raise Malformed("a frame's body is no described type")
     descriptor = reader.ulong()
     fields = reader.fields()
     if not reader.at_end:
-        raise MalformedFrame("bytes after a frame's body")
+        raise Malformed("bytes after a frame's body")
     return descriptor, fields
+
+
+def check_sections(message: bytes) -> None:
+    """Raises Malformed where a message is not one whole section after the other (part 3, section 3.2).
+
+    An engine that reads what it can would take a message cut short for one without its last section.
+    """
+    reader = _Reader(message, 0)
+    while not reader.at_end:
+        if reader.byte() != _DESCRIBED:
+            raise Malformed("a section is no described type")
+        if not _FIRST_SECTION <= reader.ulong() <= _LAST_SECTION:
+            raise Malformed("a section that no message has")
+        reader.skip()
 
 
 class _Reader:
@@ -78,7 +96,7 @@ class _Reader:
     def take(self, count: int) -> bytes:
         begin, self._position = self._position, self._position + count
         if self._position > self._end:
-            raise MalformedFrame("a value ends outside of its frame")
+            raise Malformed("a value ends outside of its frame")
         return self._data[begin : self._position]
 
     def byte(self) -> int:
@@ -87,27 +105,37 @@ class _Reader:
     def number(self, width: int) -> int:
         return int.from_bytes(self.take(width), "big")
 
+    def skip(self) -> None:
+        """A value of any type, by the width that its constructor tells (part 1, section 1.2)."""
+        width = self.byte() >> 4
+        if width in _FIXED_WIDTHS:
+            self.take(_FIXED_WIDTHS[width])
+        elif width in _SIZE_WIDTHS:
+            self.take(self.number(_SIZE_WIDTHS[width]))
+        else:
+            raise Malformed("a value of no type")
+
     def ulong(self) -> int:
         constructor = self.byte()
         if constructor == _SMALL_ULONG:
             return self.byte()
         if constructor == _ULONG:
             return self.number(8)
-        raise MalformedFrame("a descriptor is no ulong")
+        raise Malformed("a descriptor is no ulong")
 
     def fields(self) -> list[Value]:
         constructor = self.byte()
         if constructor == _LIST0:
             return []
         if constructor not in (_LIST8, _LIST32):
-            raise MalformedFrame("a frame's fields are no list")
+            raise Malformed("a frame's fields are no list")
         width = 1 if constructor == _LIST8 else 4
         size = self.number(width)
         if size != self._end - self._position:
-            raise MalformedFrame("a list's size is not that of its frame")
+            raise Malformed("a list's size is not that of its frame")
         count = self.number(width)
         if count > size:  # each takes a byte at least
-            raise MalformedFrame("a list counts more fields than it holds")
+            raise Malformed("a list counts more fields than it holds")
         return [self.value() for _ in range(count)]
 
     def value(self) -> Value:
@@ -117,12 +145,12 @@ class _Reader:
         if constructor in _BINARY_FORMATS:
             return self.take(self.number(_BINARY_FORMATS[constructor]))
         if constructor not in _TEXT_FORMATS:
-            raise MalformedFrame("a field's type has no place in a SASL frame")
+            raise Malformed("a field's type has no place in a SASL frame")
         width, encoding = _TEXT_FORMATS[constructor]
         try:
             return self.take(self.number(width)).decode(encoding)
         except UnicodeDecodeError:
-            raise MalformedFrame("a text is not of its encoding") from None
+            raise Malformed("a text is not of its encoding") from None
 
 
 def frame(descriptor: int, field: bytes) -> bytes:

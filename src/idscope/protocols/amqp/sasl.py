@@ -21,7 +21,7 @@ from enum import Enum, IntEnum, auto
 from typing import Final
 
 from idscope.protocols.amqp.codec import (
-    MalformedFrame,
+    Malformed,
     binary,
     frame,
     frame_size,
@@ -147,7 +147,7 @@ class SaslServer:
             if len(self._unread) < size:
                 return False
             descriptor, fields = read_frame(bytes(self._unread[:size]))
-        except MalformedFrame as error:
+        except Malformed as error:
             raise ProtocolViolation(str(error)) from None
         del self._unread[:size]
         if descriptor != _EXPECTED[self.state]:

@@ -1,0 +1,275 @@
+"""The client side of what Microsoft's device SDKs sent over AMQP, replayed: every rule that a client depends on holds
+for every answer. It must not know how the server reaches an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import amqp_frames as amqp
+import pytest
+from amqp_captures import Capture, load_captures, load_table, sign_anew
+from amqp_device import Device, enroll
+from amqp_frames import Described, Frame
+
+from idscope.protocols.amqp.mechanisms import TpmToken, tpm
+from idscope.protocols.amqp.sasl import Outcome, SaslServer, State
+from idscope.testing.application import Application
+from idscope.testing.certificates import CertificateMaker
+
+CAPTURES = load_captures()
+TABLE = load_table()
+_OPERATION = re.compile(rb"(?<=iotdps-operation-id\xa1\x37)[45]\.[0-9a-f.-]{53}")
+
+
+def with_verdict(*verdicts: str) -> list[Capture]:
+    return [one for one in CAPTURES if TABLE[one.name]["verdict"] in verdicts]
+
+
+SERVED = with_verdict("assigned")
+each_served = pytest.mark.parametrize("capture", SERVED, ids=lambda one: one.name)
+
+
+@dataclass
+class Replayed:
+    """Both sides of a replayed connection."""
+
+    capture: Capture
+    client: list[bytes | Frame] = field(default_factory=list)
+    server: list[bytes | Frame] = field(default_factory=list)
+    closed: bool = False
+
+    def of_client(self, performative: int) -> list[Frame]:
+        return _frames(self.client, performative)
+
+    def of_server(self, performative: int) -> list[Frame]:
+        return _frames(self.server, performative)
+
+
+def _frames(side: list[bytes | Frame], performative: int) -> list[Frame]:
+    return [one for one in side if isinstance(one, Frame) and one.performative == performative]
+
+
+def replay(capture: Capture, cut: Callable[[bytes], Iterable[bytes]] = lambda data: [data]) -> Replayed:
+    """The connection again: the token signed anew, and polls for the operation that this server made."""
+    return asyncio.run(_replay(capture, cut))
+
+
+async def _replay(capture: Capture, cut: Callable[[bytes], Iterable[bytes]]) -> Replayed:
+    chain = CertificateMaker.self_signed(capture.registration_id).der_chain() if capture.chain else ()
+    async with Application() as app:
+        await enroll(app, capture.registration_id)
+        with Device(app, chain=chain, cut=cut) as device:
+            client = b""
+            for segment in capture.sent:
+                await _settled(device)
+                data = _renewed(device, sign_anew(segment, app.expiry))
+                client += data
+                device.feed(data)
+            await _settled(device)
+            whole = client if amqp.SASL[:5] in client[:8] or amqp.AMQP in client else b""
+            return Replayed(capture, list(amqp.split(whole)), device.sent, device.wire.closed)
+
+
+def _renewed(device: Device, data: bytes) -> bytes:
+    answers = device.frames(amqp.TRANSFER)
+    if not answers:
+        return data
+    return _OPERATION.sub(document(answers[0])["operationId"].encode(), data)
+
+
+async def _settled(device: Device) -> None:
+    """Until the device has what it waits for before it goes on."""
+    await device.until(lambda: device.wire.closed or not device.wire.reading_paused)
+    session = device.protocol._session
+    if session is not None:
+        await device.until(lambda: not session.is_busy)
+
+
+def sections(frame: Frame) -> dict[int, Any]:
+    """The sections of a message; none stands there twice."""
+    values = amqp.decode_all(frame.payload)
+    assert len({one.descriptor for one in values}) == len(values)
+    return {one.descriptor: one.value for one in values}
+
+
+def document(frame: Frame) -> Any:
+    return json.loads(sections(frame)[amqp.DATA])
+
+
+def test_every_capture_has_a_row() -> None:
+    assert {one.name for one in CAPTURES} == set(TABLE)
+
+
+@each_served
+def test_served_connections_are_let_in(capture: Capture) -> None:
+    replayed = replay(capture)
+    assert [frame.field(0) for frame in replayed.of_server(amqp.MECHANISMS)] == [["PLAIN"]]
+    assert [frame.field(0) for frame in replayed.of_server(amqp.OUTCOME)] == [0]
+    assert next(one for one in replayed.server if isinstance(one, bytes)) == amqp.SASL
+
+
+@each_served
+def test_the_open_tells_the_observed_limits(capture: Capture) -> None:
+    opened = replay(capture).of_server(amqp.OPEN)
+    assert len(opened) == len(replay(capture).of_client(amqp.OPEN))
+    for frame in opened:
+        assert re.fullmatch("IoTDPSGW_[0-9a-f]{32}", frame.field(0))
+        assert (frame.field(2), frame.field(4)) == (65536, 240000)
+
+
+@each_served
+def test_attach_replies_echo_source_and_target(capture: Capture) -> None:
+    replayed = replay(capture)
+    asked = {frame.field(0): frame for frame in replayed.of_client(amqp.ATTACH)}
+    replies = replayed.of_server(amqp.ATTACH)
+    assert {frame.field(0) for frame in replies} == set(asked)
+    for reply in replies:
+        request = asked[reply.field(0)]
+        assert reply.field(2) is not bool(request.field(2))
+        assert address(reply.field(5)) == address(request.field(5))
+        assert address(reply.field(6)) == address(request.field(6))
+
+
+def address(terminus: Described | None) -> str | None:
+    return terminus.value[0] if terminus is not None and terminus.value else None
+
+
+@each_served
+def test_attach_replies_have_a_delivery_count_and_a_message_size(capture: Capture) -> None:
+    for reply in replay(capture).of_server(amqp.ATTACH):
+        server_sends = reply.field(2) is False
+        assert not server_sends or reply.field(9) == 0
+        assert reply.field(10) >= 96 * 1024
+
+
+@each_served
+def test_credit_comes_with_the_attach_of_the_clients_sender(capture: Capture) -> None:
+    replayed = replay(capture)
+    frames = [one for one in replayed.server if isinstance(one, Frame)]
+    for at, reply in enumerate(frames):
+        if reply.performative == amqp.ATTACH and reply.field(2) is True:
+            handle = reply.field(1)
+            flow = frames[at + 1]
+            assert (flow.performative, flow.field(4)) == (amqp.FLOW, handle)
+            assert flow.field(6) >= 1
+
+
+@each_served
+def test_a_request_is_settled_accepted_before_its_answer(capture: Capture) -> None:
+    replayed = replay(capture)
+    order = [
+        one.performative
+        for one in replayed.server
+        if isinstance(one, Frame) and one.performative in (amqp.DISPOSITION, amqp.TRANSFER)
+    ]
+    requests = len(replayed.of_client(amqp.TRANSFER))
+    assert order == [amqp.DISPOSITION, amqp.TRANSFER] * requests
+    for frame in replayed.of_server(amqp.DISPOSITION):
+        assert (frame.field(0), frame.field(3), frame.field(4).descriptor) == (True, True, amqp.ACCEPTED)
+
+
+@each_served
+def test_an_answer_is_one_data_section_with_the_documented_members(capture: Capture) -> None:
+    for frame in replay(capture).of_server(amqp.TRANSFER):
+        assert set(sections(frame)) <= {0x70, amqp.PROPERTIES, amqp.DATA}
+        answered = document(frame)
+        assert re.fullmatch(r"4\.[0-9a-f]{16}\.[0-9a-f-]{36}", answered["operationId"])
+        assert answered["status"] == answered["registrationState"]["status"] == "assigned"
+        assert answered["registrationState"]["registrationId"] == capture.registration_id
+        assert "payload" not in answered["registrationState"]
+        assert b":null" not in sections(frame)[amqp.DATA]
+
+
+@each_served
+def test_correlation_ids_come_back_in_their_type(capture: Capture) -> None:
+    replayed = replay(capture)
+
+    def correlations(frames: list[Frame]) -> list[tuple[type, Any]]:
+        properties = [sections(frame).get(amqp.PROPERTIES) or [] for frame in frames]
+        return [(type(one[5]), one[5]) if len(one) > 5 else (type(None), None) for one in properties]
+
+    assert correlations(replayed.of_server(amqp.TRANSFER)) == correlations(replayed.of_client(amqp.TRANSFER))
+
+
+@each_served
+def test_a_close_is_answered(capture: Capture) -> None:
+    replayed = replay(capture)
+    closed = len(replayed.of_client(amqp.CLOSE))
+    assert len(replayed.of_server(amqp.CLOSE)) == closed
+    assert replayed.closed is bool(closed)
+
+
+@each_served
+def test_cuts_between_bytes_change_nothing(capture: Capture) -> None:
+    whole = replay(capture)
+    cut = replay(capture, lambda data: [data[at : at + 1] for at in range(len(data))])
+    ours = (amqp.ATTACH, amqp.DISPOSITION, amqp.TRANSFER, amqp.DETACH, amqp.END, amqp.CLOSE)
+    assert [len(cut.of_server(one)) for one in ours] == [len(whole.of_server(one)) for one in ours]
+
+
+@pytest.mark.parametrize("capture", with_verdict("401002"), ids=lambda one: one.name)
+def test_a_certificate_that_admits_nobody_is_refused_in_the_request(capture: Capture) -> None:
+    replayed = replay(capture)
+    assert not replayed.of_server(amqp.MECHANISMS)
+    assert len(replayed.of_server(amqp.OPEN)) == 1
+    outcomes = [frame.field(4) for frame in replayed.of_server(amqp.DISPOSITION)]
+    assert len(outcomes) == len(replayed.of_client(amqp.TRANSFER))
+    for outcome in outcomes:
+        error = outcome.value[0]
+        assert (outcome.descriptor, error.value[0]) == (amqp.REJECTED, "amqp:unauthorized-access")
+        assert json.loads(error.value[1])["errorCode"] == 401002
+
+
+@pytest.mark.parametrize("capture", with_verdict("open-error"), ids=lambda one: one.name)
+def test_a_certificate_refused_before_the_open_is_told_in_it(capture: Capture) -> None:
+    """One client sends its links along with the OPEN (form observed on the real service)."""
+    replayed = replay(capture)
+    (opened,), (closed,) = replayed.of_server(amqp.OPEN), replayed.of_server(amqp.CLOSE)
+    error = opened.field(9)["com.microsoft:open-error"]
+    assert error.descriptor == amqp.ERROR
+    assert error.value[0] == closed.field(0).value[0] == "amqp:unauthorized-access"
+    assert error.value[1] == closed.field(0).value[1]
+    assert json.loads(error.value[1])["errorCode"] == 401002
+
+
+@pytest.mark.parametrize("capture", with_verdict("tpm"), ids=lambda one: one.name)
+def test_a_tpm_is_not_offered_before_it_can_be_judged(capture: Capture) -> None:
+    replayed = asyncio.run(_replay_login(capture))
+    assert replayed == 1
+
+
+async def _replay_login(capture: Capture) -> int:
+    async with Application() as app:
+        with Device(app) as device:
+            device.feed(capture.sent[0])
+            device.feed(capture.sent[1])
+            return int((await device.frame(amqp.OUTCOME)).field(0))
+
+
+@pytest.mark.parametrize("capture", with_verdict("tpm"), ids=lambda one: one.name)
+def test_a_tpms_own_words_lead_the_machine_to_its_token(capture: Capture) -> None:
+    machine = SaslServer({"TPM": tpm})
+    blob = bytes(range(256)) * 3 + bytes(19)
+    stream = capture.stream
+    challenges: list[bytes] = []
+    for at in range(len(stream)):
+        machine.receive(stream[at : at + 1])
+        if machine.state is State.BLOB:
+            assert machine.wanted is not None
+            assert machine.wanted.name == capture.registration_id
+            assert len(machine.wanted.endorsement_key) == 316
+            machine.provide(blob)
+        challenges += [one.field(0) for one in _frames(list(amqp.split(machine.take_output())), amqp.CHALLENGE)]
+        if machine.state is State.PRESENTED:
+            break
+    presented = machine.presented
+    assert isinstance(presented, TpmToken)
+    assert presented.token.startswith("SharedAccessSignature sr=")
+    assert "SharedAccessSignature" not in repr(presented)
+    machine.conclude(Outcome.OK)
+    assert challenges == [b"\0", b"\x80" + blob[:394], b"\xc1" + blob[394:]]

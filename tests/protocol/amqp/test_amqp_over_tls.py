@@ -1,0 +1,84 @@
+"""The AMQP front end on a real listener, in TLS: what a client needs to see arrives before the end of the connection.
+It must not know what stands behind the front end."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import amqp_frames as amqp
+import pytest
+from amqp_device import KEY, enroll, link
+from amqp_frames import Frame, Symbol
+
+from idscope.frontends.amqp.front_end import AmqpFrontEnd
+from idscope.frontends.amqp.limits import AmqpLimits
+from idscope.frontends.amqp.session import AmqpUseCases
+from idscope.frontends.listener import Listener, bind_sockets
+from idscope.frontends.tls_context import tls_context
+from idscope.testing.application import ID_SCOPE, Application, sas_token
+from idscope.testing.certificates import CertificateMaker
+
+ADDRESS = "127.0.71.1"
+PATIENCE = 10.0
+
+
+async def converse(directory: Path, key: str, *words: bytes, limits: AmqpLimits | None = None) -> list[bytes | Frame]:
+    """All that the server says to a client that says this, until the server ends."""
+    server_files = CertificateMaker.authority().server(ADDRESS).write(directory, "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    async with Application() as app, asyncio.timeout(PATIENCE):
+        await enroll(app, "a-device")
+        front_end = AmqpFrontEnd(AmqpUseCases(app.workflow, app.clock), limits=limits)
+        listener = Listener(front_end.protocol_factory, context=tls_context(*server_files))
+        (bound,) = bind_sockets(ADDRESS, 0)
+        port = bound.getsockname()[1]
+        await listener.start([bound])
+        reader, writer = await asyncio.open_connection(ADDRESS, port, ssl=context)
+        token = sas_token(f"{ID_SCOPE}/registrations/a-device", key, app.expiry)
+        identity = f"\0{ID_SCOPE}/registrations/a-device\0{token}".encode()
+        writer.write(amqp.SASL + amqp.frame(amqp.INIT, Symbol("PLAIN"), identity, kind=1) + b"".join(words))
+        said = b""
+        if words:
+            while not said.endswith(b"}}"):  # the answer to register
+                said += await reader.read(10_000)
+            writer.write(amqp.frame(amqp.CLOSE))
+        said += await reader.read()
+        writer.close()
+        await listener.drain(1.0)
+        assert listener.connections == 0
+        return list(amqp.split(said))
+
+
+def performatives(said: list[bytes | Frame]) -> list[int | None]:
+    return [one.performative for one in said if isinstance(one, Frame)]
+
+
+def test_a_whole_registration_sent_in_one_go(tmp_path: Path) -> None:
+    address = f"{ID_SCOPE}/registrations/a-device"
+    request = amqp.message({amqp.APPLICATION_PROPERTIES: {"iotdps-operation-type": "iotdps-register"}})
+    said = asyncio.run(
+        converse(
+            tmp_path,
+            KEY,
+            amqp.AMQP + amqp.frame(amqp.OPEN, "a device", ADDRESS) + amqp.frame(amqp.BEGIN, None, 0, 100, 100),
+            link(0, address, receiver=True) + link(1, address, receiver=False),
+            amqp.frame(amqp.FLOW, 0, 100, 0, 100, 0, 0, 10),
+            amqp.frame(amqp.TRANSFER, 1, 0, b"0", 0, False, False, payload=request),
+        )
+    )
+    told = [one for one in performatives(said) if one != amqp.FLOW]
+    links = [amqp.ATTACH] * 2
+    begun = [amqp.MECHANISMS, amqp.OUTCOME, amqp.OPEN, amqp.BEGIN]
+    assert told == [*begun, *links, amqp.DISPOSITION, amqp.TRANSFER, amqp.CLOSE]
+
+
+@pytest.mark.parametrize("linger", [0.05])
+def test_a_refusal_arrives_and_the_connection_ends(tmp_path: Path, linger: float) -> None:
+    said = asyncio.run(converse(tmp_path, "bm90IHRoZSBrZXk=", limits=AmqpLimits(linger_seconds=linger)))
+    assert performatives(said) == [amqp.MECHANISMS, amqp.OUTCOME]
+    assert isinstance(said[-1], Frame)
+    assert said[-1].field(0) == 1

@@ -52,6 +52,11 @@ class DataDirectory:
         """The directory of the sockets by which the command line and other workers reach a running server."""
         return self.path / "control"
 
+    @property
+    def description(self) -> Path:
+        """What a running server tells the commands on its own machine, there as long as it runs."""
+        return self.control / "server.json"
+
     def prepare(self) -> None:
         """Make the directory, or check the one that is there; raises DataDirectoryUnusable."""
         try:

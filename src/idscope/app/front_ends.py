@@ -17,17 +17,31 @@ from idscope.frontends.amqp.session import AmqpUseCases
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
 from idscope.frontends.http.front_end import HttpFrontEnd, HttpLimits
 from idscope.frontends.http.hub_api import HUB_OPERATIONS
+from idscope.frontends.http.hub_monitor_api import HUB_MONITOR_OPERATIONS
+from idscope.frontends.http.hub_traffic_api import HUB_TRAFFIC_OPERATIONS
 from idscope.frontends.http.operations import Api, Operation
-from idscope.frontends.http.operator_api import OPERATOR_OPERATIONS, PLAIN_OPERATIONS, OperatorUseCases
+from idscope.frontends.http.operator_api import (
+    OPERATOR_OPERATIONS,
+    PLAIN_OPERATIONS,
+    HubTraffic,
+    OperatorUseCases,
+)
 from idscope.frontends.http.router import Router
 from idscope.frontends.http.service_api import SERVICE_OPERATIONS
 from idscope.frontends.mqtt.front_end import MqttFrontEnd
+from idscope.frontends.mqtt.hub import HubMqtt
 from idscope.frontends.mqtt.provisioning import Provisioning, ProvisioningOptions
 from idscope.frontends.websocket.endpoints import WebSocketEndpoints
 from idscope.settings import Settings
 from idscope.storage import Store
 
-PUBLIC_OPERATIONS: Final[tuple[Operation, ...]] = (*DEVICE_OPERATIONS, *SERVICE_OPERATIONS, *HUB_OPERATIONS)
+PUBLIC_OPERATIONS: Final[tuple[Operation, ...]] = (
+    *DEVICE_OPERATIONS,
+    *SERVICE_OPERATIONS,
+    *HUB_OPERATIONS,
+    *HUB_TRAFFIC_OPERATIONS,
+)
+OPERATOR_LISTENER_OPERATIONS: Final[tuple[Operation, ...]] = (*OPERATOR_OPERATIONS, *HUB_MONITOR_OPERATIONS)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -47,9 +61,17 @@ class FrontEnds:
         self._directory = directory
         self._use_cases = use_cases
         self._operator = OperatorUseCases(
-            store, directory, ground.clock, PUBLIC_OPERATIONS + OPERATOR_OPERATIONS, ground.clock.now()
+            store,
+            directory,
+            ground.clock,
+            PUBLIC_OPERATIONS + OPERATOR_LISTENER_OPERATIONS,
+            ground.clock.now(),
+            HubTraffic(use_cases.telemetry, use_cases.delivery.messages),
         )
-        self._mqtt = MqttFrontEnd(self._provisioning())
+        self.hub = HubMqtt(
+            use_cases.device_access, use_cases.delivery, use_cases.twins, use_cases.telemetry, ground.clock
+        )
+        self._mqtt = MqttFrontEnd(self._provisioning(), hub=self.hub.open)
         self._amqp = AmqpFrontEnd(self._amqp_use_cases())
         self._amqp_in_websocket = AmqpFrontEnd(self._amqp_use_cases(), wire="AmqpWs")
 
@@ -63,7 +85,7 @@ class FrontEnds:
                 yield Place(self._mqtt.protocol_factory, address, endpoints.mqtt_port)
             if endpoints.amqp_port:
                 yield Place(self._amqp.protocol_factory, address, endpoints.amqp_port)
-        operator = self._operator_http(OPERATOR_OPERATIONS)
+        operator = self._operator_http(OPERATOR_LISTENER_OPERATIONS)
         yield Place(operator.protocol_factory, endpoints.operator_address, endpoints.operator_port)
         if settings.operator_plain_port:
             plain = self._operator_http(PLAIN_OPERATIONS)

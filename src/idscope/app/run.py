@@ -82,9 +82,11 @@ def run(settings: Settings, bootstrap: Bootstrap, origins: Mapping[str, Origin])
     _allow_many_files()
     started = _started(ground, directory, snapshot, certificate.files().ca)
 
+    ready_files = [directory.description, *([] if settings.ready_file is None else [settings.ready_file])]
+
     def on_ready() -> None:
-        if settings.ready_file is not None:
-            write_ready_file(settings.ready_file, started)
+        for file in ready_files:
+            write_ready_file(file, started)
         tell(started, sys.stdout, people=_for_people(settings))
 
     try:
@@ -95,8 +97,8 @@ def run(settings: Settings, bootstrap: Bootstrap, origins: Mapping[str, Origin])
             on_ready=on_ready,
         )
     finally:
-        if settings.ready_file is not None:
-            remove_ready_file(settings.ready_file)
+        for file in ready_files:
+            remove_ready_file(file)
 
 
 def _cannot_start(problem: str) -> int:

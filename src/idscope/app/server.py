@@ -34,6 +34,7 @@ class Server:
         self._store = store
         self._directory = Directory(store, ground.sealer, ground.endpoints.own_names)
         self._use_cases: UseCases | None = None
+        self._front_ends: FrontEnds | None = None
         self._listeners: list[Listener] = []
         self._chores: list[asyncio.Task[None]] = []
 
@@ -41,11 +42,14 @@ class Server:
         """Raises StoreUnavailable, CannotOpen, CannotListen."""
         await self._directory.load()
         self._use_cases = use_cases = await UseCases.build(self._ground, self._store, self._directory)
-        for place in FrontEnds(self._ground, self._store, self._directory, use_cases).places():
+        await use_cases.delivery.start()
+        self._front_ends = FrontEnds(self._ground, self._store, self._directory, use_cases)
+        for place in self._front_ends.places():
             await self._listen(place, share_ports=share_ports)
         loop = asyncio.get_running_loop()
         self._chores = [
             loop.create_task(use_cases.workflow.recover_forever()),
+            loop.create_task(use_cases.delivery.tend_forever()),
             loop.create_task(self._keep_certificate_fresh()),
         ]
 
@@ -56,8 +60,10 @@ class Server:
         await asyncio.gather(*self._chores, return_exceptions=True)
         end = asyncio.get_running_loop().time() + seconds
         await asyncio.gather(*(listener.drain(seconds) for listener in self._listeners))
+        if self._front_ends is not None:
+            await self._front_ends.hub.close()
         if self._use_cases is not None:
-            await self._use_cases.workflow.close(max(0.0, end - asyncio.get_running_loop().time()))
+            await self._use_cases.close(max(0.0, end - asyncio.get_running_loop().time()))
         await self._store.close()
 
     async def _listen(self, place: Place, *, share_ports: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from idscope.app.bootstrap import server_key
 from idscope.app.ground import Ground
 from idscope.directory import Directory, LinkedHub
-from idscope.embedded_hub import BulkRegistry, Identities, Twins
+from idscope.embedded_hub import BulkRegistry, Delivery, DeviceAccess, Identities, Telemetry, Twins
 from idscope.enrollments import GROUP, INDIVIDUAL, Enrollments, RegistrationStates
 from idscope.errors import NoHubAvailable
 from idscope.frontends.http.hub_api import HubUseCases
@@ -26,10 +26,14 @@ class UseCases:
 
     def __init__(self, ground: Ground, store: Store, directory: Directory, operation_ids: OperationIds) -> None:
         kept = (store, ground.sealer, ground.clock)
-        self._identities = Identities(*kept)
         self.retry_after = retry_after(ground.settings)
-        twins = Twins(store, ground.clock)
-        self.hub = HubUseCases(self._identities, twins, BulkRegistry(self._identities, twins))
+        self.delivery = Delivery(store, ground.clock, ground.control)
+        self.telemetry = Telemetry(store, ground.clock)
+        self.device_access = DeviceAccess(*kept, lambda: directory.snapshot)
+        self._identities = Identities(*kept, self.delivery.identity_changed)
+        self.twins = Twins(store, ground.clock, self.delivery.nudge)
+        bulk = BulkRegistry(self._identities, self.twins)
+        self.hub = HubUseCases(self._identities, self.twins, bulk, self.delivery)
         self.service = ServiceUseCases(
             Enrollments(INDIVIDUAL, *kept), Enrollments(GROUP, *kept), RegistrationStates(store)
         )
@@ -48,6 +52,12 @@ class UseCases:
     async def build(cls, ground: Ground, store: Store, directory: Directory) -> UseCases:
         """Raises StoreUnavailable, CannotOpen."""
         return cls(ground, store, directory, OperationIds(await server_key(store, ground.sealer)))
+
+    async def close(self, seconds: float) -> None:
+        """Finish what is under way within so many seconds, and write what waits."""
+        await self.workflow.close(seconds)
+        await self.telemetry.close()
+        await self.delivery.close()
 
     def _connector(self, hub: LinkedHub) -> HubConnector:
         """The registry of connectors: one visible place where a hub's kind finds its implementation."""

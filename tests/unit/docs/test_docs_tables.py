@@ -14,12 +14,11 @@ import click
 import pytest
 from markdown_pages import DOCS, ROOT, definitions, tables, text_of
 
-from idscope.app.front_ends import PUBLIC_OPERATIONS
+from idscope.app.front_ends import OPERATOR_LISTENER_OPERATIONS, PUBLIC_OPERATIONS
 from idscope.cli import main
 from idscope.errors import HubError, IdscopeError, every_error_class
 from idscope.frontends.http.front_end import HttpLimits
 from idscope.frontends.http.operations import KIBIBYTE, Operation
-from idscope.frontends.http.operator_api import OPERATOR_OPERATIONS
 from idscope.storage import StoreUnavailable
 
 REFERENCE = DOCS / "reference"
@@ -91,7 +90,7 @@ def as_row(operation: Operation) -> dict[str, str]:
 def test_the_rest_api_page_has_every_operation() -> None:
     documented = [row for head, rows in tables(REFERENCE / "rest-api.md") if "Method" in head for row in rows]
 
-    assert documented == [as_row(operation) for operation in (*PUBLIC_OPERATIONS, *OPERATOR_OPERATIONS)]
+    assert documented == [as_row(operation) for operation in (*PUBLIC_OPERATIONS, *OPERATOR_LISTENER_OPERATIONS)]
 
 
 def test_the_rest_api_page_has_the_limits_of_the_http_layer() -> None:

@@ -28,6 +28,7 @@ from idscope.storage import ExpectationFailed, HubConnectionRow, Key, Store
 _log = structlog.get_logger(__name__)
 
 ROUND_SECONDS: Final = 60  # how long a lost wake-up or an expired token may go unnoticed
+_TIDY_SECONDS: Final = 5
 _TAKE_OVER_TRIES: Final = 10
 
 
@@ -70,7 +71,7 @@ class Delivery:
         try:
             for session in tuple(islice(tuple(self._sessions.values()), part, None, parts)):
                 await session.look_after()
-            if part == 0:
+            if part % _TIDY_SECONDS == 0:
                 await self._tidy()
         except ServiceUnavailable as error:
             _log.warning("sessions wait for the store", reason=error.reason)

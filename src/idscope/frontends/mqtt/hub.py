@@ -80,7 +80,8 @@ class HubMqtt:
 
     async def close(self) -> None:
         """Finish what sessions have left to do."""
-        await asyncio.gather(*self._running)
+        while self._running:
+            await asyncio.gather(*self._running)
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:

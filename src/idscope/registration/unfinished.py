@@ -4,6 +4,7 @@ It must not know who waits for it: a closed connection cancels nothing."""
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,9 @@ from idscope.registration.kept_operation import AttestedDevice, KeptOperation
 from idscope.registration.placement import Connectors, choose_hub, linked_hub, place
 from idscope.registration.states import Step, WorkflowSettings
 from idscope.storage import ExpectationFailed, OperationRow, Put, Store, Unit, Write
+
+
+_FAULTS_OF_THE_DEVICE: Final = frozenset({400, 403, 413})  # a twin that is no twin, or too large
 
 
 class Workshop(msgspec.Struct, frozen=True):
@@ -183,7 +187,7 @@ class UnfinishedRegistration:
 
     def _given_up(self, error: AllocationFailed | HubError) -> bool:
         self.steps.append(f"{self.operation.step.value}: {error.message}")
-        if isinstance(error, AllocationFailed) and error.lasting:
+        if _is_lasting(error):
             return True
         elapsed = (self._workshop.clock.now() - self.operation.started) / MICROSECONDS
         return elapsed >= self._workshop.settings.hub_limit
@@ -212,6 +216,13 @@ def _finished_elsewhere(context: Context) -> RegistrationRecord:
     if context.registration is None:
         raise RegistrationNotFound(reason="another worker finished the registration, and its record was deleted")
     return context.registration
+
+
+def _is_lasting(error: AllocationFailed | HubError) -> bool:
+    """Whether another try with the same device cannot end otherwise: the hub finds fault with the device itself."""
+    if isinstance(error, AllocationFailed):
+        return error.lasting
+    return error.status in _FAULTS_OF_THE_DEVICE
 
 
 def _hub_words(error: HubError) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 
-from idscope.errors import HubUnauthorized, HubUnavailable
+from idscope.errors import HubTwinTooLarge, HubUnauthorized, HubUnavailable
 from idscope.model.device_identity import HubDevice, SymmetricKeys
 from idscope.registration import WorkflowSettings
 from idscope.secret import Secret
@@ -210,6 +210,15 @@ async def test_after_a_failure_the_next_registration_is_the_first_assignment():
         state = (await f.register()).json()["registrationState"]
         assert (state["status"], state["substatus"]) == ("assigned", "initialAssignment")
         assert "errorCode" not in state
+
+
+@scenario
+async def test_a_twin_that_the_hub_will_never_take_fails_at_once():
+    async with fixture(hub_limit=60.0) as f:
+        f.hub.refuse_next(HubTwinTooLarge)
+        state = (await f.register()).json()["registrationState"]
+        assert (state["status"], state["errorCode"]) == ("failed", 400209)
+        assert "DeviceModelMaxPropertiesExceeded" in state["errorMessage"]
 
 
 @scenario

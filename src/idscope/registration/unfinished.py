@@ -22,7 +22,6 @@ from idscope.registration.placement import Connectors, choose_hub, linked_hub, p
 from idscope.registration.states import Step, WorkflowSettings
 from idscope.storage import ExpectationFailed, OperationRow, Put, Store, Unit, Write
 
-
 _FAULTS_OF_THE_DEVICE: Final = frozenset({400, 403, 413})  # a twin that is no twin, or too large
 
 

@@ -56,8 +56,8 @@ fuzz: test-tools $(DEVELOPMENT) ## New random examples, and a million mutated in
 crash: test-tools $(DEVELOPMENT) ## Kill servers during writes, many times
 	IDSCOPE_CRASH_ROUNDS=$${IDSCOPE_CRASH_ROUNDS:-100} $(BIN)/pytest tests/crash --timeout 3600
 
-bench: $(DEVELOPMENT) ## Measure beside nginx on this machine
-	@scripts/system-packages compiler nginx openssl
+bench: $(DEVELOPMENT) ## Measure beside nginx and mosquitto on this machine
+	@scripts/system-packages compiler nginx mosquitto openssl
 	$(BIN)/python -m bench
 
 lock: $(DEVELOPMENT) ## Resolve the locked dependencies again (UPGRADE=1: to the newest)
@@ -71,7 +71,7 @@ clean: ## Remove everything that was installed or made, but no data
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 test-tools:
-	@PYTHON=$(PYTHON) scripts/system-packages venv compiler headers node nginx openssl
+	@PYTHON=$(PYTHON) scripts/system-packages venv compiler headers node nginx mosquitto openssl
 
 $(VENV):
 	@PYTHON=$(PYTHON) scripts/system-packages venv

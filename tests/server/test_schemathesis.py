@@ -44,6 +44,7 @@ VERSIONS = {"service": "2021-10-01", "device": "2026-04-01", "hub": "2021-04-12"
 KEY = base64.b64encode(b"k" * 32).decode()
 EXAMPLES = 12
 KNOWN = "known-device"
+NEEDS_A_CONNECTED_DEVICE = {"POST /twins/{id}/methods"}  # its success is shown by the SDK tests
 
 
 def sas(resource: str, key: str, policy: str) -> str:
@@ -75,15 +76,19 @@ class Target:
             "hub": service_sas(ready.hub_connection_string),
         }
 
-    def register_known_device(self) -> str:
-        """Bring the known device back, as it was; the id of its operation."""
+    def _put_known(self, resource: str, id_member: str) -> None:
         keys = {"primaryKey": KEY, "secondaryKey": KEY}
-        body: Any = {"registrationId": KNOWN, "attestation": {"type": "symmetricKey", "symmetricKey": keys}}
+        body: Any = {id_member: KNOWN, "attestation": {"type": "symmetricKey", "symmetricKey": keys}}
         headers = {"Authorization": self._tokens["service"], "If-Match": "*"}
-        path = f"{self.url}/enrollments/{KNOWN}?api-version=2021-10-01"
+        path = f"{self.url}/{resource}/{KNOWN}?api-version=2021-10-01"
         if self.session.get(path, headers=headers).status_code == 404:
             del headers["If-Match"]
         assert self.session.put(path, json=body, headers=headers).status_code == 200
+
+    def register_known_device(self) -> str:
+        """Bring the known device and the group of that name back, as they were; the id of the device's operation."""
+        self._put_known("enrollmentGroups", "enrollmentGroupId")
+        self._put_known("enrollments", "registrationId")
         answer = self.session.put(
             f"{self.url}/{self.scope}/registrations/{KNOWN}/register?api-version=2021-10-01",
             json={"registrationId": KNOWN},
@@ -153,7 +158,7 @@ def steered(target: Target, case: Case[Any], operation_id: str) -> Case[Any]:
         # With a control character it is no HTTP message: the connection answers that, before any operation.
         case.headers[header] = re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", "", value)
     if isinstance(body, dict) and name is not None:
-        for member in {"registrationId", "deviceId"} & set(body):
+        for member in {"registrationId", "enrollmentGroupId", "deviceId"} & set(body):
             body[member] = path[name]
     return case
 
@@ -186,7 +191,7 @@ def test_the_server_keeps_what_its_documents_promise(
 ) -> None:
     for operation in operations(target.document(api)):
         statuses = explore(target, api, operation, mode, known=known)
-        if known and mode is GenerationMode.POSITIVE:
+        if known and mode is GenerationMode.POSITIVE and operation.label not in NEEDS_A_CONNECTED_DEVICE:
             assert min(statuses) < 300, f"{operation.label} never succeeded: {statuses}"
 
 

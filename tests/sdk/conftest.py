@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sdk_documents import new_key
-from sdk_drivers import Driver, ServiceSdk, node_driver, python_driver
+from sdk_drivers import HTTPS, WIRES, Driver, ServiceSdk, Wire, node_driver, python_driver
 
 from idscope.testing.server import Ready, ServerProcess
 
@@ -55,8 +55,8 @@ class Deployment:
         """The named service SDK with the owner's connection string."""
         if name == SERVICE_SDKS[0]:
             return ServiceSdk(name, self.node, "service", self.ready.service_connection_string)
-        prefix = "new" if name == SERVICE_SDKS[1] else "old"
-        return ServiceSdk(name, self.python, prefix, self.ready.service_connection_string)
+        module = "service" if name == SERVICE_SDKS[1] else "older_service"
+        return ServiceSdk(name, self.python, module, self.ready.service_connection_string)
 
     def service_with(self, name: str, **changes: str) -> ServiceSdk:
         """The named service SDK with parts of its connection string replaced."""
@@ -64,10 +64,23 @@ class Deployment:
         parts = dict(part.split("=", 1) for part in sdk.connection_string.split(";")) | changes
         return replace(sdk, connection_string=";".join(f"{name}={value}" for name, value in parts.items()))
 
-    def register(self, registration_id: str, key: str | None = None, **options: Any) -> Document:
-        """Register with Node's device SDK over HTTPS; the registration result."""
-        arguments = {"host": self.ready.host_name, "id_scope": self.ready.id_scope, "key": key}
-        return dict(self.node.call("device.register", registration_id=registration_id, **{**arguments, **options}))
+    def driver(self, wire: Wire) -> Driver:
+        """The process that holds the wire's SDK."""
+        return self.node if wire.sdk == "node" else self.python
+
+    def register(self, registration_id: str, key: str | None = None, wire: Wire = HTTPS, **options: Any) -> Document:
+        """Register a device; the registration result."""
+        arguments = self._registration(registration_id, key, wire) | options
+        return dict(self.driver(wire).call("device.register", **arguments))
+
+    def register_all(self, devices: Sequence[tuple[str, str, Wire]]) -> list[Any]:
+        """Register (id, key, wire) at once; results and errors in the order of the devices."""
+        asked = [(self.driver(device[2]), ("device.register", self._registration(*device))) for device in devices]
+        return [driver.answers(ids)[0] for driver, ids in [(driver, driver.ask([call])) for driver, call in asked]]
+
+    def _registration(self, registration_id: str, key: str | None, wire: Wire) -> Document:
+        place = {"host": self.ready.host_name, "id_scope": self.ready.id_scope}
+        return {**place, **wire.arguments(), "registration_id": registration_id, "key": key}
 
     def hub(self, name: str, operation: str, **arguments: Any) -> Any:
         """An operation of the named hub SDK with the hub owner's connection string."""
@@ -99,6 +112,12 @@ def deployment(deploy: Deploy) -> Deployment:
 def service(request: pytest.FixtureRequest, deployment: Deployment) -> ServiceSdk:
     """Each of the three service SDKs."""
     return deployment.service(request.param)
+
+
+@pytest.fixture(params=WIRES, ids=str)
+def wire(request: pytest.FixtureRequest) -> Wire:
+    """Each device SDK over each of its transports."""
+    return cast("Wire", request.param)
 
 
 @pytest.fixture

@@ -44,6 +44,18 @@ def symmetric_key_enrollment(registration_id: str, keys: Document | None = None,
     return {"registrationId": registration_id, "attestation": attestation, **members}
 
 
+def symmetric_key_group(group_id: str, keys: Document | None = None, **members: Any) -> Document:
+    """An enrollment group; without keys the service makes them."""
+    individual = symmetric_key_enrollment("", keys, **members)
+    return {"enrollmentGroupId": group_id} | {name: individual[name] for name in individual if name != "registrationId"}
+
+
+def derived_key(group_key: str, registration_id: str) -> str:
+    """A group device's own key as the published rule makes it."""
+    mac = hmac.digest(base64.b64decode(group_key), registration_id.encode(), hashlib.sha256)
+    return base64.b64encode(mac).decode()
+
+
 def device_token(id_scope: str, registration_id: str, key: str, *, lifetime: int = 3600) -> str:
     """A device's SAS token as the published rule makes it (string to sign: resource, line feed, expiry)."""
     resource = urllib.parse.quote(f"{id_scope}/registrations/{registration_id}", safe="")

@@ -12,7 +12,7 @@ import queue
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ SDK_PYTHON = ROOT / ".venv-sdk" / "bin" / "python"
 ANSWER_SECONDS = 60.0
 
 Document = dict[str, Any]
+Call = tuple[str, Document]  # operation, arguments
 
 
 class SdkError(Exception):
@@ -51,6 +52,7 @@ class Driver:
         self.log_file = log_file
         self._ids = itertools.count(1)
         self._answers: queue.Queue[Document] = queue.Queue()
+        self._answered: dict[int, Any] = {}
         with log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -85,8 +87,12 @@ class Driver:
             raise answer
         return answer
 
-    def call_all(self, calls: Sequence[tuple[str, Document]]) -> list[Any]:
-        """Several operations at once (Node runs them concurrently); an error is an `SdkError` in its place."""
+    def call_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Several operations at once; an error is an `SdkError` in its place."""
+        return self.answers(self.ask(calls))
+
+    def ask(self, calls: Sequence[Call]) -> list[int]:
+        """Begin several operations; `answers` waits for what this returned."""
         ids = [next(self._ids) for _ in calls]
         assert self._process.stdin is not None
         for number, (operation, arguments) in zip(ids, calls, strict=True):
@@ -94,8 +100,14 @@ class Driver:
             line = json.dumps({"id": number, "operation": operation, "arguments": given})
             self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
-        answers = dict(self._next_answer() for _ in ids)
-        return [answers[number] for number in ids]
+        return ids
+
+    def answers(self, ids: Sequence[int]) -> list[Any]:
+        """What the operations came to, in their order."""
+        while not self._answered.keys() >= set(ids):
+            number, answer = self._next_answer()
+            self._answered[number] = answer
+        return [self._answered.pop(number) for number in ids]
 
     def log_text(self) -> str:
         """What the process wrote to its stderr."""
@@ -132,43 +144,87 @@ def python_driver(ca_file: Path, log_file: Path) -> Driver:
 
 
 @dataclass(frozen=True)
+class Wire:
+    """A device SDK and the transport that it is told to take."""
+
+    sdk: str
+    transport: str
+    asynchronous: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.sdk}-{'aio-' if self.asynchronous else ''}{self.transport}"
+
+    def arguments(self) -> Document:
+        """What the SDK's driver must be told."""
+        return {"wire": self.transport, "asynchronous": self.asynchronous or None}
+
+
+HTTPS = Wire("node", "Http")
+NODE_WIRES = (HTTPS, *(Wire("node", transport) for transport in ("Mqtt", "MqttWs", "Amqp", "AmqpWs")))
+PYTHON_WIRES = tuple(
+    Wire("python", transport, asynchronous) for transport in ("Mqtt", "MqttWs") for asynchronous in (False, True)
+)
+WIRES = NODE_WIRES + PYTHON_WIRES
+
+
+@dataclass(frozen=True)
 class ServiceSdk:
-    """One of the three service SDKs, asked in the words of the service API."""
+    """One of the three service SDKs, asked in the words of the service API about one kind of enrollment."""
 
     name: str
     driver: Driver
-    prefix: str
+    module: str
     connection_string: str = field(repr=False)
+    kind: str = "individual"
+
+    @property
+    def groups(self) -> Self:
+        """The same SDK, asked about enrollment groups."""
+        return replace(self, kind="group")
 
     def put(self, enrollment: Document, if_match: str | None = None) -> Document:
         return self._document("put", enrollment=enrollment, if_match=if_match)
 
-    def put_back(self, registration_id: str) -> Document:
+    def put_back(self, id: str) -> Document:  # noqa: A002
         """Read the enrollment and write it back with its etag, as a program does that changes one member."""
-        if self.prefix == "old":
-            return self._document("put_back", registration_id=registration_id)
-        enrollment = self.get(registration_id)
+        if self.module == "older_service":
+            return self._document("put_back", id=id)
+        enrollment = self.get(id)
         return self.put(enrollment, if_match=enrollment["etag"])
 
-    def get(self, registration_id: str) -> Document:
-        return self._document("get", registration_id=registration_id)
+    def get(self, id: str) -> Document:  # noqa: A002
+        return self._document("get", id=id)
 
-    def delete(self, registration_id: str, if_match: str | None = None) -> None:
-        self._call("delete", registration_id=registration_id, if_match=if_match)
+    def delete(self, id: str, if_match: str | None = None) -> None:  # noqa: A002
+        self._of_kind("delete", id=id, if_match=if_match)
 
-    def attestation(self, registration_id: str) -> Document:
-        return self._document("attestation", registration_id=registration_id)
+    def attestation(self, id: str) -> Document:  # noqa: A002
+        return self._document("attestation", id=id)
 
-    def query(self, page_size: int | None = None, query: str = "SELECT * FROM enrollments") -> list[list[Document]]:
-        pages: list[list[Document]] = self._call("query", query=query, page_size=page_size)
+    def query(self, page_size: int | None = None, query: str | None = None) -> list[list[Document]]:
+        everything = {"individual": "SELECT * FROM enrollments", "group": "SELECT * FROM enrollmentGroups"}
+        pages: list[list[Document]] = self._of_kind("query", query=query or everything[self.kind], page_size=page_size)
         return pages
 
     def bulk(self, mode: str, enrollments: Sequence[Document]) -> Document:
         return self._document("bulk", mode=mode, enrollments=list(enrollments))
 
+    def get_state(self, registration_id: str) -> Document:
+        return dict(self._call("get_state", id=registration_id))
+
+    def delete_state(self, registration_id: str, if_match: str | None = None) -> None:
+        self._call("delete_state", id=registration_id, if_match=if_match)
+
+    def query_states(self, group: str, page_size: int | None = None) -> list[list[Document]]:
+        pages: list[list[Document]] = self._call("query_states", id=group, page_size=page_size)
+        return pages
+
     def _document(self, operation: str, **arguments: Any) -> Document:
-        return dict(self._call(operation, **arguments))
+        return dict(self._of_kind(operation, **arguments))
+
+    def _of_kind(self, operation: str, **arguments: Any) -> Any:
+        return self._call(operation, kind=self.kind, **arguments)
 
     def _call(self, operation: str, **arguments: Any) -> Any:
         arguments["connection_string"] = self.connection_string
-        return self.driver.call(f"{self.prefix}.{operation}", **arguments)
+        return self.driver.call(f"{self.module}.{operation}", **arguments)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sdk_documents import instant, new_key, symmetric_key_enrollment
-from sdk_drivers import SdkError
+from sdk_drivers import WIRES, SdkError
 
 Document = dict[str, Any]
 
@@ -17,28 +17,23 @@ def deployment(deploy: Any) -> Any:
     return deploy(workers=2)
 
 
-def test_devices_register_at_once(deployment: Any, new_id: Callable[[], str]) -> None:
+def test_devices_register_at_once_over_every_wire(deployment: Any, new_id: Callable[[], str]) -> None:
     service = deployment.service()
-    devices = {new_id(): new_key() for _ in range(20)}
-    for registration_id, key in devices.items():
+    devices = [(new_id(), new_key(), wire) for wire in WIRES * 3]
+    for registration_id, key, _ in devices:
         service.put(symmetric_key_enrollment(registration_id, {"primaryKey": key, "secondaryKey": new_key()}))
 
-    call = {"host": deployment.ready.host_name, "id_scope": deployment.ready.id_scope}
     for _ in range(2):  # the second time perhaps at the other worker
-        states = deployment.node.call_all(
-            [
-                ("device.register", {**call, "registration_id": registration_id, "key": key})
-                for registration_id, key in devices.items()
-            ]
-        )
-        assert [state["deviceId"] for state in states] == list(devices)
+        states = deployment.register_all(devices)
+        assert [state["deviceId"] for state in states] == [device[0] for device in devices]
         assert {state["status"] for state in states} == {"assigned"}
         assert {state["assignedHub"] for state in states} == {deployment.ready.hub_host_name}
 
 
 def test_one_of_many_creations_wins(deployment: Any, registration_id: str) -> None:
     service = deployment.service()
-    call = {"connection_string": service.connection_string, "enrollment": symmetric_key_enrollment(registration_id)}
+    enrollment = symmetric_key_enrollment(registration_id)
+    call = {"connection_string": service.connection_string, "kind": service.kind, "enrollment": enrollment}
 
     answers = deployment.node.call_all([("service.put", call)] * 10)
 
@@ -48,19 +43,13 @@ def test_one_of_many_creations_wins(deployment: Any, registration_id: str) -> No
     assert service.get(registration_id)["etag"] == winner["etag"]
 
 
-def test_a_device_that_registers_ten_times_at_once_is_one_device(
+def test_a_device_that_registers_often_at_once_is_one_device(
     deployment: Any, registration_id: str, keys: Document
 ) -> None:
     service = deployment.service()
     service.put(symmetric_key_enrollment(registration_id, keys))
-    call = {
-        "host": deployment.ready.host_name,
-        "id_scope": deployment.ready.id_scope,
-        "registration_id": registration_id,
-        "key": keys["primaryKey"],
-    }
 
-    states = deployment.node.call_all([("device.register", call)] * 10)
+    states = deployment.register_all([(registration_id, keys["primaryKey"], wire) for wire in WIRES * 2])
 
     assert {state["status"] for state in states} == {"assigned"}
     assert {state["deviceId"] for state in states} == {registration_id}

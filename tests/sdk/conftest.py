@@ -114,6 +114,12 @@ def service(request: pytest.FixtureRequest, deployment: Deployment) -> ServiceSd
     return deployment.service(request.param)
 
 
+@pytest.fixture(params=SERVICE_SDKS[:2])
+def listing_service(request: pytest.FixtureRequest, deployment: Deployment) -> ServiceSdk:
+    """The service SDKs that can list registration states: the older Python one's two layers disagree about how."""
+    return deployment.service(request.param)
+
+
 @pytest.fixture(params=WIRES, ids=str)
 def wire(request: pytest.FixtureRequest) -> Wire:
     """Each device SDK over each of its transports."""

@@ -1,7 +1,7 @@
-# Two stages: the first has a compiler for platforms without ready-made wheels, the second only what runs.
+# Two stages: the first has a compiler (the AMQP engine comes as source only), the second only what runs.
 #
 #   docker build -t idscope .
-#   docker run -p 443:443 -v idscope-data:/data idscope
+#   docker run -p 443:443 -p 8883:8883 -p 5671:5671 -v idscope-data:/data idscope
 #
 # Names that clients use for this container go into IDSCOPE_HOST_NAMES and IDSCOPE_HUB_HOST_NAMES; see
 # docs/reference/settings.md. The operator listener stays inside unless IDSCOPE_OPERATOR_ADDRESS says otherwise.
@@ -33,8 +33,8 @@ ENV PATH=/opt/idscope/bin:$PATH \
 USER idscope
 WORKDIR /data
 VOLUME /data
-# 443: device, service and hub APIs. 9443: operator listener. 9080: health and metrics in plain HTTP.
-EXPOSE 443 9443 9080
+# 443: HTTPS and WebSocket; 8883: MQTT; 5671: AMQP. 9443: operator listener. 9080: /healthz and /readyz in plain HTTP.
+EXPOSE 443 8883 5671 9443 9080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:%s/healthz' % os.environ['IDSCOPE_OPERATOR_PLAIN_PORT'], timeout=2)"]

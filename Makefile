@@ -78,11 +78,11 @@ $(VENV):
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-# A platform without a ready-made wheel needs the compiler; every other is spared it.
+# The AMQP engine comes as source only, so everybody needs the compiler.
 $(RUNTIME): $(VENV) requirements.lock pyproject.toml src/idscope/__init__.py
-	@echo "installing idscope ..."
-	@install() { $(BIN)/python $(PIP) install --require-hashes -r requirements.lock; }; \
-		install || { PYTHON=$(PYTHON) scripts/system-packages compiler headers && install; }
+	@PYTHON=$(PYTHON) scripts/system-packages compiler headers
+	@echo "installing idscope (the first time, its AMQP engine is compiled: about half a minute) ..."
+	@$(BIN)/python $(PIP) install --require-hashes -r requirements.lock
 	@$(BIN)/python $(PIP) install --no-deps --editable .
 	@touch $@
 

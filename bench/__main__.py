@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -10,17 +11,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from bench import https_connections, keep_alive, machine, nginx, report
+from bench import (
+    amqp_connections,
+    https_connections,
+    idle_connections,
+    keep_alive,
+    machine,
+    mosquitto,
+    mqtt_connections,
+    nginx,
+    report,
+)
 from bench.comparison import NotTheSame, Row
 from bench.load import LoadFailed
 from bench.machine import NotDurable
+from bench.memory import MemoryRow
+from bench.mosquitto import MosquittoMissing
 from bench.nginx import NginxMissing
 from bench.processes import ProcessesChanged
 from bench.stage import FULL, SMOKE, Stage, stage
 
-BENCHES: Final[Mapping[str, Callable[[Stage], Iterator[Row]]]] = {
+BENCHES: Final[Mapping[str, Callable[[Stage], Iterator[Row | MemoryRow]]]] = {
     "https_connections": https_connections.measure,
     "keep_alive": keep_alive.measure,
+    "mqtt_connections": mqtt_connections.measure,
+    "amqp_connections": amqp_connections.measure,
+    "idle_connections": idle_connections.measure,
 }
 _RESULTS: Final = Path(__file__).parent / "results"
 
@@ -29,19 +45,21 @@ def main() -> int:
     """1 where nothing was measured; why is said in one sentence."""
     try:
         _run(_arguments())
-    except (NotDurable, NginxMissing, LoadFailed, NotTheSame, ProcessesChanged) as problem:
+    except (NotDurable, NginxMissing, MosquittoMissing, LoadFailed, NotTheSame, ProcessesChanged) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # idle connections are thousands, on both sides
     size = SMOKE if arguments.smoke else FULL
     if arguments.rounds is not None:
         size = size._replace(rounds=arguments.rounds)
-    rows: list[Row] = []
+    rows: list[Row | MemoryRow] = []
     with tempfile.TemporaryDirectory(prefix="idscope-bench-", dir=arguments.directory) as name:
-        facts = machine.describe(Path(name), nginx.version())
+        facts = machine.describe(Path(name), {"nginx": nginx.version(), "mosquitto": mosquitto.version()})
         facts |= {"rounds": size.rounds, "smoke": arguments.smoke}
         for bench in arguments.names or BENCHES:
             (directory := Path(name) / bench).mkdir()
@@ -56,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures idscope beside nginx.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures idscope beside nginx and mosquitto.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones (all): {', '.join(BENCHES)}")
     parser.add_argument("--smoke", action="store_true", help="tiny: shows that it runs, measures nothing")
     parser.add_argument("--rounds", type=int, help=f"rounds of each row (default {FULL.rounds})")

@@ -16,8 +16,7 @@ import msgspec
 
 from bench.load import Report
 from bench.processes import CpuMeter
-
-_LANDING_SECONDS = 0.5
+from bench.stage import Size
 
 
 class NotTheSame(RuntimeError):
@@ -25,8 +24,9 @@ class NotTheSame(RuntimeError):
 
 
 class Contestant(NamedTuple):
-    """A server and the work that it is given in the round of that number."""
+    """A server, its name, and the work that it is given in the round of that number."""
 
+    name: str
     pid: int
     work: Callable[[int], Report]
 
@@ -45,12 +45,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one comparison: medians over the rounds, and the rounds themselves."""
 
     name: str
+    beside: str
     aim: float | None
     pieces: int
     ratio: float
     ratio_range: tuple[float, float]
     idscope_us: float
-    nginx_us: float
+    neighbour_us: float
     per_cpu_second: float
     idscope_busy: float
     idscope_median_us: float
@@ -60,33 +61,33 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     client_openssl: str
     answer_bytes: tuple[int, int]
     idscope: tuple[Measurement, ...]
-    nginx: tuple[Measurement, ...]
+    neighbour: tuple[Measurement, ...]
 
 
-def compare(name: str, rounds: int, idscope: Contestant, nginx: Contestant, aim: float | None = None) -> Row:
+def compare(name: str, size: Size, idscope: Contestant, neighbour: Contestant, aim: float | None = None) -> Row:
     """Raises NotTheSame, LoadFailed, ProcessesChanged."""
     ours: list[Measurement] = []
     theirs: list[Measurement] = []
     our_report = their_report = None
-    for number in range(rounds):
+    for number in range(size.rounds):
         # Who comes first changes, so that neither always finds the machine as the other left it.
         if number % 2:
-            theirs_now, their_report = _measure(nginx, number)
-            ours_now, our_report = _measure(idscope, number)
+            theirs_now, their_report = _measure(neighbour, number, size.landing_seconds)
+            ours_now, our_report = _measure(idscope, number, size.landing_seconds)
         else:
-            ours_now, our_report = _measure(idscope, number)
-            theirs_now, their_report = _measure(nginx, number)
+            ours_now, our_report = _measure(idscope, number, size.landing_seconds)
+            theirs_now, their_report = _measure(neighbour, number, size.landing_seconds)
         ours.append(ours_now)
         theirs.append(theirs_now)
     if our_report is None or their_report is None:
         raise ValueError("a comparison has at least one round")
-    return _row(name, aim, our_report, their_report, tuple(ours), tuple(theirs))
+    return _row(name, neighbour.name, aim, our_report, their_report, tuple(ours), tuple(theirs))
 
 
-def _measure(contestant: Contestant, number: int) -> tuple[Measurement, Report]:
+def _measure(contestant: Contestant, number: int, landing_seconds: float) -> tuple[Measurement, Report]:
     meter = CpuMeter(contestant.pid)
     report = contestant.work(number)
-    time.sleep(_LANDING_SECONDS)
+    time.sleep(landing_seconds)
     cpu = meter.seconds()
     return (
         Measurement(
@@ -102,6 +103,7 @@ def _measure(contestant: Contestant, number: int) -> tuple[Measurement, Report]:
 
 def _row(
     name: str,
+    beside: str,
     aim: float | None,
     our_report: Report,
     their_report: Report,
@@ -109,17 +111,18 @@ def _row(
     theirs: tuple[Measurement, ...],
 ) -> Row:
     if _tls(our_report) != _tls(their_report):
-        raise NotTheSame(f"idscope: {_tls(our_report)}; nginx: {_tls(their_report)}")
+        raise NotTheSame(f"idscope: {_tls(our_report)}; {beside}: {_tls(their_report)}")
     ratios = [one.cpu_us / other.cpu_us for one, other in zip(ours, theirs, strict=True)]
     idscope_us = _median(ours, "cpu_us")
     return Row(
         name=name,
+        beside=beside,
         aim=aim,
         pieces=our_report.good,
         ratio=statistics.median(ratios),
         ratio_range=(min(ratios), max(ratios)),
         idscope_us=idscope_us,
-        nginx_us=_median(theirs, "cpu_us"),
+        neighbour_us=_median(theirs, "cpu_us"),
         per_cpu_second=1e6 / idscope_us,
         idscope_busy=_median(ours, "busy"),
         idscope_median_us=_median(ours, "median_us"),
@@ -129,7 +132,7 @@ def _row(
         client_openssl=our_report.openssl,
         answer_bytes=(our_report.bytes_in // our_report.good, their_report.bytes_in // their_report.good),
         idscope=ours,
-        nginx=theirs,
+        neighbour=theirs,
     )
 
 

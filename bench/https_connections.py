@@ -37,10 +37,14 @@ def measure(stage: Stage) -> Iterator[Row]:
         _send(stage, target, stage.load.write("neighbour-warm-up", map(stage.requests.register, warm_up)), 200)
 
         def row(name: str, rounds: list[list[str]], with_certificate: Certificate | None = None) -> Row:
-            ours = Contestant(stage.server.pid, lambda number: _register(stage, rounds[number], with_certificate))
-            theirs = Contestant(nginx.pid, lambda _: _send(stage, target, same, 200, certificate=with_certificate))
+            ours = Contestant(
+                "idscope", stage.server.pid, lambda number: _register(stage, rounds[number], with_certificate)
+            )
+            theirs = Contestant(
+                "nginx", nginx.pid, lambda _: _send(stage, target, same, 200, certificate=with_certificate)
+            )
             aim = AIM if with_certificate is None else None
-            return compare(name, size.rounds, ours, theirs, aim)
+            return compare(name, size, ours, theirs, aim)
 
         yield row("connection, first registration", first)
         yield row("connection, repeated registration", first)

@@ -33,9 +33,9 @@ def measure(stage: Stage) -> Iterator[Row]:
 def _row(
     stage: Stage, name: str, request: Callable[[str], bytes], rounds: list[list[str]], nginx_pid: int, target: Target
 ) -> Row:
-    ours = Contestant(stage.server.pid, lambda number: _send(stage, stage.target, request, rounds[number]))
-    theirs = Contestant(nginx_pid, lambda number: _send(stage, target, request, rounds[number]))
-    return compare(name, stage.size.rounds, ours, theirs)
+    ours = Contestant("idscope", stage.server.pid, lambda number: _send(stage, stage.target, request, rounds[number]))
+    theirs = Contestant("nginx", nginx_pid, lambda number: _send(stage, target, request, rounds[number]))
+    return compare(name, stage.size, ours, theirs)
 
 
 def _send(stage: Stage, target: Target, request: Callable[[str], bytes], devices: list[str]) -> Report:

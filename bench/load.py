@@ -6,7 +6,8 @@ It is written in C, so that it needs less CPU for a connection than any server t
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -29,6 +30,13 @@ class Certificate(NamedTuple):
 
     certificate: Path
     key: Path
+
+
+class Step(NamedTuple):
+    """What a connection says, then what must come before it goes on; either may be empty."""
+
+    say: bytes
+    until: bytes = b""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -74,8 +82,14 @@ class LoadGenerator:
     def write(self, name: str, requests: Iterable[bytes]) -> Path:
         """A file of requests, each behind its length."""
         file = self._directory / f"{name}.requests"
-        file.write_bytes(b"".join(len(request).to_bytes(4, "big") + request for request in requests))
+        file.write_bytes(b"".join(map(_behind_length, requests)))
         return file
+
+    def write_scripts(self, name: str, scripts: Iterable[Sequence[Step]]) -> Path:
+        """A file of scripts, one for each connection."""
+        return self.write(
+            name, (b"".join(_behind_length(part) for step in script for part in step) for script in scripts)
+        )
 
     def run(
         self,
@@ -89,14 +103,42 @@ class LoadGenerator:
         certificate: Certificate | None = None,
     ) -> Report:
         """Send them all; every answer must have the status and hold the text. Raises LoadFailed."""
-        arguments = [*target, requests, connections, mode, status, text, *(certificate or ())]
-        command = [*self._prefix, self._program, *arguments]
-        done = subprocess.run([str(part) for part in command], capture_output=True, check=False)
-        if done.returncode:
-            raise LoadFailed(done.stderr.decode(errors="replace"))
-        report = msgspec.json.decode(done.stdout, type=Report)
+        return self._finished(self._start(target, requests, connections, mode, status, text, *(certificate or ())))
+
+    def play(self, target: Target, scripts: Path, *, connections: int) -> Report:
+        """Play each script on a connection of its own, which the server closes. Raises LoadFailed."""
+        return self._finished(self._start(target, scripts, connections, "script"))
+
+    @contextmanager
+    def hold(self, target: Target, scripts: Path, *, connections: int) -> Iterator[None]:
+        """Play each script, so many at a time, and keep every connection for the block. Raises LoadFailed."""
+        process = self._start(target, scripts, connections, "hold")
+        assert process.stdout is not None
+        if process.stdout.readline() == b"held\n":
+            try:
+                yield
+            finally:
+                self._finished(process)
+        else:
+            self._finished(process)
+            raise LoadFailed("the load generator ended early")
+
+    def _start(self, target: Target, *arguments: object) -> subprocess.Popen[bytes]:
+        command = [*self._prefix, self._program, *target, *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen([str(part) for part in command], stdin=pipe, stdout=pipe, stderr=pipe)
+
+    def _finished(self, process: subprocess.Popen[bytes]) -> Report:
+        said, complaint = process.communicate()
+        if process.returncode:
+            raise LoadFailed(complaint.decode(errors="replace"))
+        report = msgspec.json.decode(said, type=Report)
         if report.failed or report.good != report.requests:
             raise LoadFailed(f"{report.failed} of {report.requests} requests failed; the first: {report.failure}")
         if report.resumed:
             raise LoadFailed(f"{report.resumed} sessions were resumed: only full handshakes count")
         return report
+
+
+def _behind_length(piece: bytes) -> bytes:
+    return len(piece).to_bytes(4, "big") + piece

@@ -9,6 +9,7 @@ import re
 import statistics
 import subprocess
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +25,8 @@ class NotDurable(RuntimeError):
     """The directory lies in memory, where nothing is ever durable and fdatasync costs nothing."""
 
 
-def describe(directory: Path, nginx_version: str) -> dict[str, Any]:
-    """Raises NotDurable."""
+def describe(directory: Path, neighbours: Mapping[str, str]) -> dict[str, Any]:
+    """`neighbours` with their versions. Raises NotDurable."""
     kind = file_system_of(directory)
     if kind in IN_MEMORY:
         raise NotDurable(f"{directory} is on {kind}: choose a directory on a disk with --directory")
@@ -37,7 +38,7 @@ def describe(directory: Path, nginx_version: str) -> dict[str, Any]:
         "kernel": platform.release(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "idscope_openssl": backend.openssl_version_text(),
-        "nginx": nginx_version,
+        **neighbours,
         "file_system": kind,
         "fdatasync_median_us": round(fdatasync_median(directory) * 1e6),
         "load_average_before": round(os.getloadavg()[0], 2),

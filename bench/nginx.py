@@ -6,17 +6,14 @@ One worker, no access log, TLS 1.3, no tickets, no session cache. It stores noth
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from bench.processes import family
+from bench.processes import answers, end, family
 
 FIRST_PORT = 8400
 _START_SECONDS = 10.0
@@ -112,7 +109,7 @@ class Nginx:
         deadline = time.monotonic() + _START_SECONDS
         last = FIRST_PORT + len(self._sites) - 1
         # The master listens before it forks its worker.
-        while not (_answers(self._address, last) and len(family(self._process.pid)) == _PROCESSES):
+        while not (answers(self._address, last) and len(family(self._process.pid)) == _PROCESSES):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._end()
                 raise RuntimeError(f"nginx did not start: {self._log.read_text() if self._log.exists() else ''}")
@@ -133,17 +130,5 @@ class Nginx:
         return FIRST_PORT + self._sites.index(site)
 
     def _end(self) -> None:
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, 9)
-            self._process.wait()
-
-
-def _answers(address: str, port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((address, port)) == 0
+        if self._process is not None:
+            end(self._process)

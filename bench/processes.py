@@ -1,9 +1,12 @@
-"""Owns what is known of a running server from outside: its processes, the CPU they used, the core they run on.
-It must not know what they serve."""
+"""Owns what is known of a running server from outside: its processes, the CPU and memory they use, the
+core they run on. It must not know what they serve."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -45,6 +48,29 @@ class CpuMeter:
 def _cpu_clock(pid: int) -> int:
     """What clock_getcpuclockid(3) answers on Linux: nanoseconds, where /proc/<pid>/stat counts hundredths."""
     return (~pid << 3) | 2
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory in RAM of the process and its descendants; what they share counts for each."""
+    pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in family(pid))
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def answers(address: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex((address, port)) == 0
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and SIGKILL after five seconds."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
 
 
 def pin(pid: int, core: int) -> None:

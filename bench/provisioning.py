@@ -23,7 +23,8 @@ class Requests:
     """Makes requests for the running server that `ready` describes."""
 
     def __init__(self, ready: Ready) -> None:
-        self._host = ready.host_name
+        self.host = ready.host_name
+        self.hub_host = ready.hub_host_name
         self._id_scope = ready.id_scope
         self._expiry = int(time.time()) + _HOUR
         parts = dict(part.split("=", 1) for part in ready.service_connection_string.split(";"))
@@ -31,12 +32,22 @@ class Requests:
             parts["HostName"], parts["SharedAccessKey"], self._expiry, parts["SharedAccessKeyName"]
         )
 
+    def identity(self, device: str) -> str:
+        """Who the device is, on every wire."""
+        return f"{self._id_scope}/registrations/{device}"
+
+    def device_token(self, device: str) -> str:
+        return sas_token(self.identity(device), _key(device, "primary"), self._expiry, "registration")
+
+    def hub_token(self, device: str) -> str:
+        """For the hub that the device was given."""
+        return sas_token(f"{self.hub_host}/devices/{device}", _key(device, "primary"), self._expiry)
+
     def register(self, device: str) -> bytes:
         """One whole visit of a device: the server closes after the answer."""
-        resource = f"{self._id_scope}/registrations/{device}"
-        token = sas_token(resource, _key(device, "primary"), self._expiry, "registration")
-        target = f"/{resource}/register?api-version={_DEVICE_VERSION}"
-        return self._request("PUT", target, token, {"registrationId": device}, "Connection: close\r\n")
+        target = f"/{self.identity(device)}/register?api-version={_DEVICE_VERSION}"
+        body = {"registrationId": device}
+        return self._request("PUT", target, self.device_token(device), body, "Connection: close\r\n")
 
     def create_in_bulk(self, devices: Sequence[str]) -> Iterator[bytes]:
         target = f"/enrollments?api-version={_SERVICE_VERSION}"
@@ -58,7 +69,7 @@ class Requests:
         if content:
             more += f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(content)}\r\n"
         head = (
-            f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\nUser-Agent: idscope-bench\r\n"
+            f"{method} {target} HTTP/1.1\r\nHost: {self.host}\r\nUser-Agent: idscope-bench\r\n"
             f"Accept: application/json\r\nAuthorization: {token}\r\n{more}\r\n"
         )
         return head.encode() + content

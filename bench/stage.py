@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from bench.load import Certificate, LoadGenerator, Target
+from bench.mosquitto import PORT as BROKER_PORT
+from bench.mosquitto import Mosquitto
 from bench.nginx import Nginx, Site
 from bench.processes import cores, pin
 from bench.provisioning import Requests
@@ -26,15 +28,20 @@ _DAY: Final = dt.timedelta(days=1)
 
 
 class Size(NamedTuple):
-    """`connections` and `requests` are those of one round of one row."""
+    """`connections` and `requests` are those of one round of one row, `idle` are held at once.
+
+    `landing_seconds` after a round deferred work (batches, checkpoints) is done, and counted.
+    """
 
     rounds: int
     connections: int
     requests: int
+    idle: int
+    landing_seconds: float
 
 
-FULL: Final = Size(rounds=7, connections=1500, requests=6000)
-SMOKE: Final = Size(rounds=1, connections=30, requests=60)
+FULL: Final = Size(rounds=7, connections=1500, requests=6000, idle=5000, landing_seconds=0.5)
+SMOKE: Final = Size(rounds=1, connections=30, requests=60, idle=200, landing_seconds=0.05)
 
 
 class Stage:
@@ -45,6 +52,8 @@ class Stage:
         self.size = size
         self.server = server
         self.target = Target(server.address, server.ready.https_port)
+        self.mqtt = Target(server.address, int(server.ready.document["mqtt_port"]))
+        self.amqp = Target(server.address, int(server.ready.document["amqp_port"]))
         self.requests = Requests(server.ready)
         self.load = LoadGenerator(directory, found[1] if found else None)
         self._directory = directory
@@ -54,6 +63,11 @@ class Stage:
     def pin(self, pid: int) -> None:
         if self._server_core is not None:
             pin(pid, self._server_core)
+
+    def restart(self) -> None:
+        """A new process on the same store."""
+        self.server.restart()
+        self.pin(self.server.pid)
 
     def enroll(self, name: str, devices: Sequence[str]) -> None:
         """Create an enrollment for each device, over the service API."""
@@ -80,6 +94,14 @@ class Stage:
         with second:
             self.pin(second.pid)
             yield second, target
+
+    @contextmanager
+    def broker(self) -> Iterator[tuple[Mosquitto, Target]]:
+        """A mosquitto with idscope's own certificate."""
+        data, address = self.server.data_directory, unused_address()
+        with Mosquitto(self._directory, address, data / "server.pem", data / "server.key") as mosquitto:
+            self.pin(mosquitto.pid)
+            yield mosquitto, Target(address, BROKER_PORT)
 
     def client_certificate(self) -> Certificate:
         """Self-signed, ECDSA P-256, as a device makes it."""

@@ -2,10 +2,16 @@
  * It must not know what it asks for, nor whom.
  *
  * usage: tls_load ADDRESS PORT REQUESTS CONNECTIONS close|keep STATUS TEXT [CERTIFICATE KEY]
+ *        tls_load ADDRESS PORT SCRIPTS CONNECTIONS script|hold
  *
  * REQUESTS is a file of requests, each behind its length (four bytes, big-endian). So many CONNECTIONS are open at a
  * time; with `close` each carries one request, with `keep` as many as there are. An answer is good if it has the STATUS
  * and holds the TEXT. One thread, so that it can be pinned beside the server.
+ *
+ * SCRIPTS is such a file too; a script is what one connection says, step by step: bytes to send behind their length,
+ * then bytes to wait for behind theirs, searched from where the last ones ended; either may be empty. With `script`
+ * the server closes after the last step. With `hold` the connection stays, CONNECTIONS are made at a time, and once all
+ * stand, "held" is written and they are kept until standard input ends; one that the server ended has failed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -32,9 +38,11 @@ enum { ANSWER_LIMIT = 256 * 1024, SILENCE_MS = 30000, SOURCES = 200, EVENTS = 25
 /* What a step of a connection ends with: go on at once, wait for the socket, or it is over. */
 enum progress { GO_ON, WAIT_READ, WAIT_WRITE, OVER };
 
-enum phase { CONNECTING, SHAKING_HANDS, SENDING, RECEIVING, CLOSING };
+enum phase { CONNECTING, SHAKING_HANDS, SENDING, RECEIVING, CLOSING, HELD };
 
-struct request {
+enum mode { CLOSE, KEEP, SCRIPT, HOLD };
+
+struct piece {
     const unsigned char *bytes;
     size_t length;
 };
@@ -46,16 +54,20 @@ struct connection {
     SSL *tls;
     enum phase phase;
     size_t request;
+    size_t step;  /* where in its script the next step begins */
+    struct piece saying, awaited;
+    size_t sent;
     size_t received;
+    size_t searched; /* how much of the answer the steps before have used up */
     double started;
     char answer[ANSWER_LIMIT + 1];
 };
 
 static struct {
     struct sockaddr_in server;
-    struct request *requests;
+    struct piece *requests;
     size_t request_count;
-    int keep;
+    enum mode mode;
     char status[32];
     const char *text;
     SSL_CTX *context;
@@ -84,6 +96,19 @@ static void die(const char *what) {
     exit(1);
 }
 
+/* The piece behind its length at this place, which moves behind the piece. */
+static struct piece take_piece(const struct piece *whole, size_t *at) {
+    uint32_t length;
+    if (*at + 4 > whole->length)
+        die("a length is cut off");
+    memcpy(&length, whole->bytes + *at, 4);
+    struct piece piece = {whole->bytes + *at + 4, ntohl(length)};
+    *at += 4 + piece.length;
+    if (*at > whole->length)
+        die("a request is cut off");
+    return piece;
+}
+
 static void load_requests(const char *path) {
     int file = open(path, O_RDONLY);
     struct stat status;
@@ -94,17 +119,11 @@ static void load_requests(const char *path) {
     for (ssize_t got; (got = read(file, bytes + size, (size_t)status.st_size - size)) > 0;)
         size += (size_t)got;
     close(file);
-    for (size_t at = 0; at + 4 <= size;) {
-        uint32_t length;
-        memcpy(&length, bytes + at, 4);
-        length = ntohl(length);
-        at += 4;
-        if (at + length > size)
-            die("the last request is cut off");
+    struct piece file_content = {bytes, size};
+    for (size_t at = 0; at < size;) {
         if (run.request_count == capacity)
             run.requests = realloc(run.requests, (capacity = capacity * 2 + 64) * sizeof *run.requests);
-        run.requests[run.request_count++] = (struct request){bytes + at, length};
-        at += length;
+        run.requests[run.request_count++] = take_piece(&file_content, &at);
     }
     if (run.request_count == 0)
         die("no requests");
@@ -151,6 +170,21 @@ static void watch(struct connection *one, int operation, uint32_t interest) {
     one->interest = interest;
 }
 
+/* Takes what is to be said next; false where the connection has said all. */
+static int take_step(struct connection *one) {
+    const struct piece *request = &run.requests[one->request];
+    one->sent = 0;
+    if (run.mode == CLOSE || run.mode == KEEP) {
+        one->saying = *request;
+        return 1;
+    }
+    if (one->step == request->length)
+        return 0;
+    one->saying = take_piece(request, &one->step);
+    one->awaited = take_piece(request, &one->step);
+    return 1;
+}
+
 /* Opens the connection for the next request; false where there is none left. */
 static int open_next(struct connection *one) {
     int yes = 1;
@@ -158,8 +192,9 @@ static int open_next(struct connection *one) {
         return 0;
     one->request = run.taken++;
     one->started = now();
-    one->received = 0;
+    one->received = one->searched = one->step = 0;
     one->fresh = 1;
+    take_step(one);
     one->socket = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (one->socket < 0)
         die("socket");
@@ -237,14 +272,14 @@ static enum progress shake_hands(struct connection *one) {
 }
 
 static enum progress send_request(struct connection *one) {
-    const struct request *request = &run.requests[one->request];
-    int result = SSL_write(one->tls, request->bytes + one->received, (int)(request->length - one->received));
-    if (result <= 0)
-        return waiting(one, result, "send");
-    one->received += (size_t)result; /* counts what was sent until then */
-    if (one->received < request->length)
+    if (one->sent < one->saying.length) {
+        const struct piece *saying = &one->saying;
+        int result = SSL_write(one->tls, saying->bytes + one->sent, (int)(saying->length - one->sent));
+        if (result <= 0)
+            return waiting(one, result, "send");
+        one->sent += (size_t)result;
         return GO_ON;
-    one->received = 0;
+    }
     one->phase = RECEIVING;
     return GO_ON;
 }
@@ -269,23 +304,59 @@ static enum progress next_request(struct connection *one) {
     one->request = run.taken++;
     one->started = now();
     one->received = 0;
+    take_step(one);
     one->phase = SENDING;
     return GO_ON;
+}
+
+static void count_good(struct connection *one) {
+    run.microseconds[run.good++] = (now() - one->started) * 1e6;
+    run.bytes_in += one->received;
 }
 
 static enum progress judge(struct connection *one) {
     if (strncmp(one->answer, run.status, strlen(run.status)) != 0 || !strstr(one->answer, run.text))
         return fail(one, "answer", one->answer);
-    run.microseconds[run.good++] = (now() - one->started) * 1e6;
-    run.bytes_in += one->received;
+    count_good(one);
     one->fresh = 0;
-    if (run.keep)
+    if (run.mode == KEEP)
         return next_request(one);
     one->phase = CLOSING;
     return GO_ON;
 }
 
+/* Whether the awaited bytes are there; what follows them is left to the next step. */
+static int is_answered(struct connection *one) {
+    const unsigned char *from = (const unsigned char *)one->answer + one->searched, *found = from;
+    if (one->awaited.length)
+        found = memmem(from, one->received - one->searched, one->awaited.bytes, one->awaited.length);
+    if (!found)
+        return 0;
+    one->searched += (size_t)(found - from) + one->awaited.length;
+    return 1;
+}
+
+static enum progress receive_step(struct connection *one) {
+    if (is_answered(one)) {
+        one->phase = SENDING;
+        if (!take_step(one)) {
+            count_good(one);
+            one->phase = run.mode == HOLD ? HELD : CLOSING;
+        }
+        return GO_ON;
+    }
+    if (one->received == ANSWER_LIMIT)
+        return fail(one, "answer", "too long");
+    int result = SSL_read(one->tls, one->answer + one->received, (int)(ANSWER_LIMIT - one->received));
+    if (result <= 0)
+        return waiting(one, result, "receive");
+    one->received += (size_t)result;
+    return GO_ON;
+}
+
 static enum progress receive(struct connection *one) {
+    if (run.mode == SCRIPT || run.mode == HOLD)
+        return receive_step(one);
     int result = SSL_read(one->tls, one->answer + one->received, (int)(ANSWER_LIMIT - one->received));
     if (result <= 0)
         return waiting(one, result, one->fresh ? "receive" : "receive on a kept connection");
@@ -306,12 +377,25 @@ static enum progress await_close(struct connection *one) {
     int error = SSL_get_error(one->tls, result);
     if (error == SSL_ERROR_WANT_READ)
         return WAIT_READ;
+    if (result > 0 && run.mode == SCRIPT) { /* the server's own goodbye */
+        run.bytes_in += (size_t)result;
+        return GO_ON;
+    }
     if (error != SSL_ERROR_ZERO_RETURN) {
         run.good--;
         return fail(one, "close", result > 0 ? "more than an answer came" : "without a close_notify");
     }
     shut(one);
     return OVER;
+}
+
+static enum progress hold(struct connection *one) {
+    char rest[256];
+    int result = SSL_read(one->tls, rest, sizeof rest);
+    if (SSL_get_error(one->tls, result) == SSL_ERROR_WANT_READ)
+        return WAIT_READ;
+    run.good--;
+    return fail(one, "held", result > 0 ? "something came" : "the server ended it");
 }
 
 static enum progress step(struct connection *one) {
@@ -324,18 +408,34 @@ static enum progress step(struct connection *one) {
         return send_request(one);
     case RECEIVING:
         return receive(one);
+    case HELD:
+        return hold(one);
     default:
         return await_close(one);
     }
 }
 
+static struct connection *new_connection(void) {
+    struct connection *one = calloc(1, sizeof *one);
+    if (!one)
+        die("memory");
+    return one;
+}
+
 /* Returns how many connections ended for good (0 or 1). */
 static int advance(struct connection *one) {
     enum progress progress;
+    int was_held = one->phase == HELD;
     while ((progress = step(one)) == GO_ON)
         ;
+    if (was_held)
+        return 0;
     if (progress == OVER)
         return !open_next(one);
+    if (one->phase == HELD) {
+        watch(one, EPOLL_CTL_MOD, EPOLLIN);
+        return run.taken == run.request_count || !open_next(new_connection());
+    }
     watch(one, EPOLL_CTL_MOD, progress == WAIT_READ ? EPOLLIN : EPOLLOUT);
     return 0;
 }
@@ -344,7 +444,7 @@ static void drive(size_t wanted) {
     struct epoll_event events[EVENTS];
     size_t open = 0;
     for (; open < wanted && run.taken < run.request_count; open++)
-        open_next(calloc(1, sizeof(struct connection)));
+        open_next(new_connection());
     while (open) {
         int count = epoll_wait(run.poll, events, EVENTS, SILENCE_MS);
         if (count == 0)
@@ -352,6 +452,19 @@ static void drive(size_t wanted) {
         for (int index = 0; index < count; index++)
             open -= (size_t)advance(events[index].data.ptr);
     }
+}
+
+/* Stands still until standard input ends, then looks who was let down. */
+static void hold_all(void) {
+    struct epoll_event events[EVENTS];
+    char byte;
+    printf("held\n");
+    fflush(stdout);
+    while (read(0, &byte, 1) > 0)
+        ;
+    for (int count; (count = epoll_wait(run.poll, events, EVENTS, 0)) > 0;)
+        for (int index = 0; index < count; index++)
+            advance(events[index].data.ptr);
 }
 
 static int by_size(const void *left, const void *right) {
@@ -390,9 +503,19 @@ static void print_results(double seconds) {
            percentile(0.5), percentile(0.99));
 }
 
+/* False where the arguments are none. */
+static int read_mode(int count, char **arguments) {
+    static const char *const names[] = {"close", "keep", "script", "hold"};
+    for (run.mode = CLOSE; count > 5 && run.mode <= HOLD; run.mode++)
+        if (strcmp(arguments[5], names[run.mode]) == 0)
+            return run.mode >= SCRIPT ? count == 6 : count == 8 || count == 10;
+    return 0;
+}
+
 int main(int count, char **arguments) {
-    if (count != 8 && count != 10) {
-        fprintf(stderr, "usage: tls_load ADDRESS PORT REQUESTS CONNECTIONS close|keep STATUS TEXT [CERTIFICATE KEY]\n");
+    if (!read_mode(count, arguments)) {
+        fprintf(stderr, "usage: tls_load ADDRESS PORT REQUESTS CONNECTIONS close|keep STATUS TEXT [CERTIFICATE KEY]\n"
+                        "       tls_load ADDRESS PORT SCRIPTS CONNECTIONS script|hold\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -400,14 +523,18 @@ int main(int count, char **arguments) {
     if (inet_pton(AF_INET, arguments[1], &run.server.sin_addr) != 1)
         die(arguments[1]);
     load_requests(arguments[3]);
-    run.keep = strcmp(arguments[5], "keep") == 0;
-    snprintf(run.status, sizeof run.status, "HTTP/1.1 %s ", arguments[6]);
-    run.text = arguments[7];
+    if (run.mode == CLOSE || run.mode == KEEP) {
+        snprintf(run.status, sizeof run.status, "HTTP/1.1 %s ", arguments[6]);
+        run.text = arguments[7];
+    }
     make_context(count == 10 ? arguments[8] : NULL, count == 10 ? arguments[9] : NULL);
     run.microseconds = calloc(run.request_count, sizeof *run.microseconds);
     run.poll = epoll_create1(EPOLL_CLOEXEC);
     double started = now();
     drive((size_t)atoi(arguments[4]));
-    print_results(now() - started);
+    double seconds = now() - started;
+    if (run.mode == HOLD)
+        hold_all();
+    print_results(seconds);
     return 0;
 }

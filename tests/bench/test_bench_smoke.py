@@ -18,9 +18,18 @@ ROWS = {
         "connection, first registration, client certificate",
     ),
     "keep_alive": ("kept connection, PUT enrollment", "kept connection, GET enrollment"),
+    "mqtt_connections": ("MQTT connection, first registration", "MQTT connection, repeated registration"),
+    "amqp_connections": ("AMQP connection, first registration", "AMQP connection, repeated registration"),
+}
+IDLE = ("idle MQTT connection, provisioning", "idle MQTT connection, embedded hub")
+NEIGHBOURS = {
+    "https_connections": "nginx stores nothing; idscope's answer is durable.",
+    "keep_alive": "nginx stores nothing; idscope's answer is durable.",
+    "mqtt_connections": "mosquitto stores nothing and checks no password; idscope's answer is durable",
+    "amqp_connections": "The neighbour is idscope itself",
 }
 FACTS = {
-    *("date", "commit", "cpu", "cores", "kernel", "python", "idscope_openssl", "nginx", "file_system"),
+    *("date", "commit", "cpu", "cores", "kernel", "python", "idscope_openssl", "nginx", "mosquitto", "file_system"),
     *("fdatasync_median_us", "rounds"),
 }
 
@@ -46,8 +55,22 @@ def test_bench_runs_and_reports(bench: str, tmp_path: Path) -> None:
         assert row["tls"].startswith("TLSv1.3, ")
         # The neighbour's answer is as long as ours, but for a few digits of times and lengths.
         ours, theirs = row["answer_bytes"]
-        assert abs(ours - theirs) < 40
-    assert "nginx stores nothing; idscope's answer is durable." in done.stdout
+        assert abs(ours - theirs) < 40 or row["beside"] == "idscope HTTPS"
+    assert NEIGHBOURS[bench] in done.stdout
+
+
+def test_idle_connections_are_weighed(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+
+    done = run_bench("--smoke", "--json", str(file), "idle_connections")
+
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(file.read_text())["rows"]
+    assert tuple(row["name"] for row in rows) == IDLE
+    for row in rows:
+        assert row["name"] in done.stdout
+        assert row["connections"] == 200
+        assert row["idscope_kb"] > 0 < row["neighbour_kb"]
 
 
 def test_a_directory_in_memory_is_refused() -> None:

@@ -4,6 +4,7 @@ It must not know how it was started."""
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -116,4 +117,17 @@ def _ports(started: Started) -> str:
 
 
 def _target(started: Started) -> Target:
-    return Target(started.host_name, started.id_scope, started.ca_file, started.service_connection_string)
+    return Target(
+        host_name=started.host_name,
+        id_scope=started.id_scope,
+        ca_file=started.ca_file,
+        service_connection_string=started.service_connection_string,
+        data_directory=started.data_directory,
+        command=_command(),
+    )
+
+
+def _command() -> str:
+    """The command of this very installation: it need not be in the path of whoever reads this."""
+    installed = Path(sys.executable).with_name("idscope")
+    return str(installed) if installed.exists() else f"{sys.executable} -m idscope"

@@ -14,12 +14,14 @@ DEVICE: str = "first-device"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What the lines need to know of the server."""
+    """What the lines need to know of the server; `command` is how its command line is called from anywhere."""
 
     host_name: str
     id_scope: str
     ca_file: Path
     service_connection_string: Secret
+    data_directory: Path
+    command: str
 
 
 def first_steps(target: Target) -> list[tuple[str, str]]:
@@ -31,8 +33,13 @@ def first_steps(target: Target) -> list[tuple[str, str]]:
         ),
         ("or service SDK for Node (npm install azure-iot-provisioning-service)", node_service(target)),
         (
+            "Register the device, connect it to its hub and send, Python over MQTT (pip install azure-iot-device)",
+            python_device(target),
+        ),
+        ("See what it sent", hub_monitor(target)),
+        (
             (
-                "Register the device, Node over HTTPS (npm install azure-iot-provisioning-device "
+                "Or register it, Node over HTTPS (npm install azure-iot-provisioning-device "
                 "azure-iot-provisioning-device-http azure-iot-security-symmetric-key)"
             ),
             node_device(target),
@@ -67,6 +74,28 @@ service.createOrUpdateIndividualEnrollment(enrollment)
   .then((answer) => console.log('key:', answer.responseBody.symmetricKey.primaryKey),
     (problem) => console.error(String(problem)));
 END"""
+
+
+def python_device(target: Target) -> str:
+    """The key comes from the enrollment made before; the device SDK trusts what OpenSSL trusts."""
+    return f"""\
+SSL_CERT_FILE='{target.ca_file}' DEVICE_KEY='the key printed above' python3 - <<'END'
+import os
+from azure.iot.device import IoTHubDeviceClient, ProvisioningDeviceClient
+key = os.environ["DEVICE_KEY"]
+result = ProvisioningDeviceClient.create_from_symmetric_key(
+    "{target.host_name}", "{DEVICE}", "{target.id_scope}", key).register()
+state = result.registration_state
+print(result.status, "to", state.assigned_hub, "as", state.device_id)
+device = IoTHubDeviceClient.create_from_symmetric_key(key, state.assigned_hub, state.device_id)
+device.send_message("21.5 degrees")
+device.shutdown()
+END"""
+
+
+def hub_monitor(target: Target) -> str:
+    """What devices sent, and what they send from now on."""
+    return f"{target.command} hub monitor --data-directory '{target.data_directory}' --from-start"
 
 
 def node_device(target: Target) -> str:

@@ -50,8 +50,22 @@ def test_a_person_is_told_everything_needed_next() -> None:
         "azure-iot-provisioning-service",
         "azure-iot-provisioning-device-http",
         "Prov_Device_HTTP_Protocol",
+        "(pip install azure-iot-device)",
+        "hub monitor --data-directory '/data' --from-start",
     ):
         assert part in text
+
+
+def test_a_python_device_over_mqtt_comes_first() -> None:
+    text = banner(STARTED)
+    wires = [text.index(words) for words in ("Python over MQTT", "hub monitor", "Node over HTTPS", "or C over HTTPS")]
+    assert wires == sorted(wires)
+
+
+def test_the_command_line_is_called_by_its_path() -> None:
+    line = next(line for line in banner(STARTED).splitlines() if "hub monitor" in line)
+    assert Path(line.split()[0]).is_absolute()
+    assert Path(line.split()[0]).exists()
 
 
 def test_people_read_it_on_the_stream() -> None:

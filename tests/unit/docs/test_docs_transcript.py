@@ -8,13 +8,13 @@ import pytest
 from markdown_pages import DOCS, ROOT, text_of
 
 from idscope.app.banner import Started, banner
-from idscope.app.first_steps import Target, node_device, python_service
+from idscope.app.first_steps import Target, hub_monitor, python_device, python_service
 from idscope.secret import Secret
 
 PAGES = (ROOT / "README.md", DOCS / "tutorials" / "first-device.md")
 
 DATA = Path("/home/you/idscope/idscope-data")
-SHORTENED_KEY = "zVrhSu+p…"
+SHORTENED_KEY = "g39aRDlD…"
 
 
 def connection_string(policy: str) -> Secret:
@@ -22,7 +22,7 @@ def connection_string(policy: str) -> Secret:
 
 
 STARTED = Started(
-    id_scope="0ne0058ADF5",
+    id_scope="0ne00B7A7F6",
     host_name="127.0.0.1",
     https_port=443,
     mqtt_port=8883,
@@ -36,7 +36,14 @@ STARTED = Started(
     admin_token_file=DATA / "admin.token",
     data_directory=DATA,
 )
-TARGET = Target(STARTED.host_name, STARTED.id_scope, STARTED.ca_file, STARTED.service_connection_string)
+TARGET = Target(
+    host_name=STARTED.host_name,
+    id_scope=STARTED.id_scope,
+    ca_file=STARTED.ca_file,
+    service_connection_string=STARTED.service_connection_string,
+    data_directory=DATA,
+    command="/home/you/idscope/.venv/bin/idscope",
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -48,5 +55,5 @@ def test_the_transcript_has_the_servers_facts(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_transcript_has_the_servers_lines(page: Path) -> None:
-    for lines in (python_service(TARGET), node_device(TARGET)):
+    for lines in (python_service(TARGET), python_device(TARGET), hub_monitor(TARGET)):
         assert f"$ {lines.replace('the key printed above', SHORTENED_KEY)}\n" in text_of(page)

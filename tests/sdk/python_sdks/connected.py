@@ -105,5 +105,10 @@ def disconnect(device_id: str) -> None:
     _result(_devices[device_id].client.disconnect())
 
 
+def connect_again(device_id: str) -> None:
+    """The SDK goes on with the session that it left, and subscribes to nothing."""
+    _result(_devices[device_id].client.connect())
+
+
 def close(device_id: str) -> None:
     _result(_devices.pop(device_id).client.shutdown())

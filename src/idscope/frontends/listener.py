@@ -19,12 +19,15 @@ from idscope.frontends.tls import Connection, TlsProtocol
 _log = logging.getLogger(__name__)
 
 _REFUSALS_PER_NOTE_SECONDS: Final = 60.0
-# A peer that vanished is noticed after about 30 + 4 * 10 seconds; accepted sockets inherit this from the listening one.
+# A peer that vanished is noticed after about a minute: with nothing under way by the probes, with data that it never
+# acknowledges, or never makes room for, by the user timeout in milliseconds (the kernel's own patience is a quarter of
+# an hour). Accepted sockets inherit this from the listening one.
 _KEEPALIVE: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000),
 )
 
 

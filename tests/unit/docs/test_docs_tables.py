@@ -120,6 +120,8 @@ def argument_of(command: click.Command) -> str:
     arguments: list[Any] = [each for each in command.params if isinstance(each, click.Argument)]
     if not arguments:
         return "-"
+    if not isinstance(arguments[0].type, click.Choice):
+        return ", ".join(each.human_readable_name for each in arguments)
     *choices, last = arguments[0].type.choices
     return f"{', '.join(choices)} or {last}"
 

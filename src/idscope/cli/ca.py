@@ -22,6 +22,7 @@ from idscope.certificate_authority import (
     require_absent,
     write_pem,
 )
+from idscope.cli.printable import printable
 from idscope.clock import SystemClock
 from idscope.model.attestation import X509CertificateInfo
 from idscope.security.certificates import certificate_info
@@ -81,7 +82,11 @@ def show(*, file: Path, json_wanted: bool) -> None:
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
     width = max(len(name) for name in shown[0])
-    click.echo("\n\n".join("\n".join(f"{name.ljust(width)}  {value}" for name, value in one.items()) for one in shown))
+    click.echo(
+        "\n\n".join(
+            "\n".join(f"{name.ljust(width)}  {printable(str(value))}" for name, value in one.items()) for one in shown
+        )
+    )
 
 
 def told_written(paths: tuple[Path, ...]) -> None:

@@ -24,6 +24,7 @@ from idscope.certificate_authority import (
     with_key,
 )
 from idscope.cli.device_certificate import password_in
+from idscope.cli.printable import printable
 from idscope.cli.running_server import RunningServer, running_server, with_server
 from idscope.clock import SystemClock
 
@@ -176,9 +177,9 @@ def _pem(one: x509.Certificate) -> str:
 def _row(document: Document) -> tuple[str, ...]:
     properties = document["properties"]
     verified = "yes" if properties["isVerified"] else "no"
-    return document["name"], properties["subject"], verified, properties["expiry"], properties["thumbprint"]
+    return document["name"], printable(properties["subject"]), verified, properties["expiry"], properties["thumbprint"]
 
 
 def _told(document: Document) -> None:
     verified = "verified" if document["properties"]["isVerified"] else "not verified yet"
-    click.echo(f"{document['name']} ({document['properties']['subject']}) is {verified}.")
+    click.echo(f"{document['name']} ({printable(document['properties']['subject'])}) is {verified}.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Final, Protocol
 
 MICROSECONDS: Final = 1_000_000
@@ -51,6 +52,11 @@ def format_time(moment: int) -> str:
     """`2023-05-19T23:10:45.477793Z`: fraction digits as needed, trailing zeros cut (observed)."""
     text = (_EPOCH + timedelta(microseconds=moment)).strftime("%Y-%m-%dT%H:%M:%S.%f")
     return text.rstrip("0").rstrip(".") + "Z"
+
+
+def format_http_date(moment: int) -> str:
+    """`Fri, 06 May 2022 17:50:01 GMT`: whole seconds, in the form of RFC 9110, 5.6.7 (rfc1123 in ARM's words)."""
+    return format_datetime(_EPOCH + timedelta(seconds=moment // MICROSECONDS), usegmt=True)
 
 
 def from_datetime(moment: datetime) -> int:

@@ -304,6 +304,38 @@ class HubGatewayTimeout(HubError):
     default_message = "Timed out waiting for the response from device."
 
 
+class ControlPlaneError(IdscopeError):
+    """The branch of the control plane (ARM): the name of the HTTP status beside the number, as .NET spells it."""
+
+    code_word: ClassVar[str]
+
+
+class InvalidCaCertificate(ControlPlaneError):
+    error_code = 400000
+    code_word = "BadRequest"
+    default_message = "The certificate resource is not valid."
+
+
+class ProofOfPossessionFailed(ControlPlaneError):
+    error_code = 400053
+    code_word = "BadRequest"
+    default_message = "Proof-Of-Possession failed."
+
+
+class ControlPlaneResourceNotFound(ControlPlaneError):
+    """Suffix not published; 000 by choice."""
+
+    error_code = 404000
+    code_word = "NotFound"
+    default_message = "Resource not found."
+
+
+class ControlPlanePreconditionFailed(ControlPlaneError):
+    error_code = 412001
+    code_word = "PreconditionFailed"
+    default_message = "Invalid ETag supplied."
+
+
 def every_error_class(root: type[IdscopeError] = IdscopeError) -> Iterator[type[IdscopeError]]:
     """All classes of the tree that can be raised (the branches themselves are not)."""
     for child in root.__subclasses__():

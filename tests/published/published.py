@@ -17,7 +17,7 @@ OBSERVED: dict[str, Any] = json.loads((HERE / "observed.json").read_text())
 DEVIATIONS: list[dict[str, Any]] = tomllib.loads((HERE / "deviations.toml").read_text())["deviation"]
 SCHEMAS: dict[str, dict[str, Any]] = {
     name: json.loads((HERE / "schemas" / f"{name}.json").read_text())
-    for name in ("service-2021-10-01", "device-2021-10-01", "device-2026-04-01")
+    for name in ("service-2021-10-01", "device-2021-10-01", "device-2026-04-01", "control-plane-2022-12-12")
 }
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})\Z")
 _FORMATS = jsonschema.FormatChecker(())

@@ -62,7 +62,7 @@ def test_health_and_documents_need_no_token(client: ServerClient, path: str) -> 
 
 def test_every_document_of_the_list_is_there(client: ServerClient) -> None:
     listed = client.operator("GET", "/openapi").json()
-    assert listed.keys() == {"device", "service", "hub", "operator"}
+    assert listed.keys() == {"device", "service", "hub", "operator", "control-plane"}
     for paths in listed.values():
         for path in paths:
             assert client.operator("GET", path).json()["openapi"] == "3.1.0"

@@ -14,6 +14,7 @@ from idscope.app.use_cases import UseCases
 from idscope.directory import Directory
 from idscope.frontends.amqp.front_end import AmqpFrontEnd
 from idscope.frontends.amqp.session import AmqpUseCases
+from idscope.frontends.http.control_plane_api import CONTROL_PLANE_OPERATIONS
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
 from idscope.frontends.http.front_end import HttpFrontEnd, HttpLimits
 from idscope.frontends.http.hub_api import HUB_OPERATIONS
@@ -41,7 +42,11 @@ PUBLIC_OPERATIONS: Final[tuple[Operation, ...]] = (
     *HUB_OPERATIONS,
     *HUB_TRAFFIC_OPERATIONS,
 )
-OPERATOR_LISTENER_OPERATIONS: Final[tuple[Operation, ...]] = (*OPERATOR_OPERATIONS, *HUB_MONITOR_OPERATIONS)
+OPERATOR_LISTENER_OPERATIONS: Final[tuple[Operation, ...]] = (
+    *OPERATOR_OPERATIONS,
+    *HUB_MONITOR_OPERATIONS,
+    *CONTROL_PLANE_OPERATIONS,
+)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -108,7 +113,7 @@ class FrontEnds:
         return HttpFrontEnd(app, clock=self._ground.clock, limits=limits, websocket=websocket)
 
     def _operator_http(self, operations: tuple[Operation, ...]) -> HttpFrontEnd:
-        app = self._router(operations, {Api.OPERATOR: self._operator})
+        app = self._router(operations, {Api.OPERATOR: self._operator, Api.CONTROL_PLANE: self._use_cases.control_plane})
         return HttpFrontEnd(app, clock=self._ground.clock, limits=_http_limits(self._ground.settings))
 
     def _router(self, operations: tuple[Operation, ...], use_cases: Mapping[Api, Any]) -> Router:

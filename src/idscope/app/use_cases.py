@@ -6,10 +6,12 @@ from typing import Final
 
 from idscope.app.bootstrap import server_key
 from idscope.app.ground import Ground
+from idscope.control_plane import CaCertificates
 from idscope.directory import Directory, LinkedHub
 from idscope.embedded_hub import BulkRegistry, Delivery, DeviceAccess, Identities, Telemetry, Twins
 from idscope.enrollments import GROUP, INDIVIDUAL, Enrollments, RegistrationStates
 from idscope.errors import NoHubAvailable
+from idscope.frontends.http.control_plane_api import ControlPlaneUseCases
 from idscope.frontends.http.hub_api import HubUseCases
 from idscope.frontends.http.service_api import ServiceUseCases
 from idscope.hubs.connector import HubConnector
@@ -37,6 +39,7 @@ class UseCases:
         self.service = ServiceUseCases(
             Enrollments(INDIVIDUAL, *kept), Enrollments(GROUP, *kept), RegistrationStates(store)
         )
+        self.control_plane = ControlPlaneUseCases(directory, CaCertificates(store, ground.clock))
         self.workflow = RegistrationWorkflow(
             store=store,
             sealer=ground.sealer,

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import click
 import msgspec
 
+from idscope.cli.printable import printable
 from idscope.cli.running_server import RunningServer, running_server, with_server
 
 _WAIT_SECONDS: Final = 5
@@ -68,13 +69,9 @@ def _told(message: dict[str, Any]) -> str:
     properties = {**message["systemProperties"], **message["properties"]}
     told = " ".join(f"{name}={value}" for name, value in properties.items())
     body = message.get("body")
-    shown = _printable(f"base64:{message['bodyBase64']}" if body is None else body)
-    line = f"{message['enqueuedTimeUtc']}  {_printable(message['deviceId'])}  {shown}"
-    return f"{line}  [{_printable(told)}]" if told else line
-
-
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    shown = printable(f"base64:{message['bodyBase64']}" if body is None else body)
+    line = f"{message['enqueuedTimeUtc']}  {printable(message['deviceId'])}  {shown}"
+    return f"{line}  [{printable(told)}]" if told else line
 
 
 @hub.command

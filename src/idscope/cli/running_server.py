@@ -11,7 +11,7 @@ import http.client
 import json
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -59,12 +59,16 @@ class RunningServer:
         )
         click.get_current_context().call_on_close(self._connection.close)
 
-    def ask(self, method: str, target: str, body: Any = None) -> Any:
+    def ask(self, method: str, target: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         """The answer's document, None where it has none. Raises NoServer, click.ClickException."""
-        headers = {"Authorization": f"Bearer {self._token.reveal()}", "Content-Type": "application/json"}
+        sent = {
+            "Authorization": f"Bearer {self._token.reveal()}",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }
         content = None if body is None else msgspec.json.encode(body)
         try:
-            self._connection.request(method, target, content, headers)
+            self._connection.request(method, target, content, sent)
             answer = self._connection.getresponse()
             said = answer.read()
         except ssl.SSLCertVerificationError as error:

@@ -82,6 +82,11 @@ class Snapshot(msgspec.Struct, frozen=True):
         wanted = host_name.lower()
         return next((one for one in self.services if wanted in one.host_names), self.services[0])
 
+    def service_by_name(self, name: str) -> ProvisioningService | None:
+        """By the name of its resource in the control plane, compared without case."""
+        wanted = name.lower()
+        return next((one for one in self.services if one.name.lower() == wanted), None)
+
     def hub_by_host(self, host_name: str) -> EmbeddedHub | None:
         """The embedded hub that a Host header or a user name names, the first hub where it names none."""
         wanted = host_name.lower()

@@ -33,6 +33,27 @@ PUBLISHED: Final = (
 )
 
 
+# The same of the control plane (ARM).
+CONTROL_PLANE_PUBLISHED: Final = (
+    "2017-08-21-preview",
+    "2017-11-15",
+    "2018-01-22",
+    "2020-01-01",
+    "2020-03-01",
+    "2020-09-01-preview",
+    "2021-10-15",
+    "2022-02-05",
+    "2022-12-12",
+    "2023-03-01-preview",
+    "2025-02-01-preview",
+    "2026-03-01-preview",
+    "2026-04-01",
+    "2026-06-01-preview",
+    "2026-08-01",
+    "2026-11-01",
+)
+
+
 class ApiVersion(msgspec.Struct, frozen=True, order=True):
     """`YYYY-MM-DD` with an optional `-preview`, which comes before its own date's stable version."""
 
@@ -55,7 +76,6 @@ def parse_api_version(text: str | None) -> ApiVersion:
     return ApiVersion(match[1], match[2] is None)
 
 
-PUBLISHED_VERSIONS: Final = frozenset(parse_api_version(text) for text in PUBLISHED)
 CURRENT: Final = parse_api_version("2021-10-01")
 
 CSR_SINCE: Final = parse_api_version("2025-07-01-preview")
@@ -71,9 +91,9 @@ SINCE: Final = {
 }
 
 
-def check_published(version: ApiVersion) -> None:
+def check_published(version: ApiVersion, published: tuple[str, ...] = PUBLISHED) -> None:
     """Raises UnsupportedApiVersion where no published document or SDK names the version."""
-    if version not in PUBLISHED_VERSIONS:
+    if str(version) not in published:
         raise UnsupportedApiVersion(
-            f"The api-version '{version}' is not supported. Supported versions: {', '.join(PUBLISHED)}."
+            f"The api-version '{version}' is not supported. Supported versions: {', '.join(published)}."
         )

@@ -15,9 +15,11 @@ import msgspec
 
 from idscope.app.bootstrap import HUB_OWNER_POLICY, OWNER_POLICY, ensure_state, server_key
 from idscope.clock import MICROSECONDS
+from idscope.control_plane import CaCertificates
 from idscope.directory import Directory, LinkedHub
 from idscope.embedded_hub import BulkRegistry, Identities, Twins
 from idscope.enrollments import GROUP, INDIVIDUAL, Enrollments, RegistrationStates
+from idscope.frontends.http.control_plane_api import CONTROL_PLANE_OPERATIONS, ControlPlaneUseCases
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
 from idscope.frontends.http.hub_api import HUB_OPERATIONS, HubUseCases
 from idscope.frontends.http.operations import Api
@@ -36,6 +38,10 @@ from idscope.testing.memory_store import MemoryStore
 ADDRESS: Final = "127.0.0.1"
 ID_SCOPE: Final = "0ne00ABCDEF"
 ADMIN_TOKEN: Final = "an-admin-token"  # noqa: S105 - a test's
+SERVICE_RESOURCE: Final = (
+    "/subscriptions/91d12660-3dec-467a-be2a-213b5544ddc0/resourceGroups/group/providers/Microsoft.Devices"
+    "/provisioningServices/idscope"
+)
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -114,11 +120,12 @@ class Application:
 
     def _router(self, workflow: RegistrationWorkflow) -> Router:
         return Router(
-            (*DEVICE_OPERATIONS, *SERVICE_OPERATIONS, *HUB_OPERATIONS),
+            (*DEVICE_OPERATIONS, *SERVICE_OPERATIONS, *HUB_OPERATIONS, *CONTROL_PLANE_OPERATIONS),
             {
                 Api.DEVICE: DeviceUseCases(workflow),
                 Api.SERVICE: self._service_use_cases(),
                 Api.HUB: HubUseCases(self.identities, self.twins, BulkRegistry(self.identities, self.twins)),
+                Api.CONTROL_PLANE: ControlPlaneUseCases(self.directory, CaCertificates(self.store, self.clock)),
             },
             directory=self.directory,
             clock=self.clock,
@@ -196,6 +203,13 @@ class Application:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         target = _versioned(target, "2021-04-12")
         return await self.request(method, target, body, named, authorization=self.hub_token())
+
+    async def control_plane(self, method: str, target: str, body: Any = None, **headers: str) -> Response:
+        """A request of the control plane by the operator; `target` is what follows the service's resource. At
+        api-version 2022-12-12 unless the target names one."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        path = _versioned(f"{SERVICE_RESOURCE}{target}", "2022-12-12")
+        return await self.request(method, path, body, named, authorization=f"Bearer {ADMIN_TOKEN}")
 
     async def enroll(self, registration_id: str, **members: Any) -> Any:
         """An individual enrollment with generated symmetric keys; the answer's document."""

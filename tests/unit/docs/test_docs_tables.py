@@ -16,7 +16,7 @@ from markdown_pages import DOCS, ROOT, definitions, tables, text_of
 
 from idscope.app.front_ends import OPERATOR_LISTENER_OPERATIONS, PUBLIC_OPERATIONS
 from idscope.cli import main
-from idscope.errors import HubError, IdscopeError, every_error_class
+from idscope.errors import ControlPlaneError, HubError, IdscopeError, every_error_class
 from idscope.frontends.http.front_end import HttpLimits
 from idscope.frontends.http.operations import KIBIBYTE, Operation
 from idscope.storage import StoreUnavailable
@@ -43,7 +43,7 @@ def as_documented(error: type[IdscopeError]) -> dict[str, str]:
         "Status": str(error().status),
         "Message": error.default_message,
     }
-    return row | ({"Code word": error.code_word} if issubclass(error, HubError) else {})
+    return row | ({"Code word": error.code_word} if issubclass(error, HubError | ControlPlaneError) else {})
 
 
 def test_every_error_is_documented_with_its_code_status_and_message() -> None:
@@ -120,6 +120,8 @@ def argument_of(command: click.Command) -> str:
     arguments: list[Any] = [each for each in command.params if isinstance(each, click.Argument)]
     if not arguments:
         return "-"
+    if not isinstance(arguments[0].type, click.Choice):
+        return ", ".join(each.human_readable_name for each in arguments)
     *choices, last = arguments[0].type.choices
     return f"{', '.join(choices)} or {last}"
 

@@ -15,18 +15,31 @@ import schemathesis
 from schemathesis.core.result import Ok
 
 from idscope.directory import Right
+from idscope.frontends.http.control_plane_api import CONTROL_PLANE_OPERATIONS
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS
 from idscope.frontends.http.hub_api import HUB_OPERATIONS
 from idscope.frontends.http.openapi import HUB_VERSIONS, openapi_document, openapi_index
 from idscope.frontends.http.operations import Operation, Request
 from idscope.frontends.http.operator_api import OPERATOR_OPERATIONS, OperatorUseCases, openapi, openapi_list
 from idscope.frontends.http.service_api import SERVICE_OPERATIONS
-from idscope.model.api_version import CURRENT, PUBLISHED, SINCE, parse_api_version
+from idscope.model.api_version import CONTROL_PLANE_PUBLISHED, CURRENT, PUBLISHED, SINCE, parse_api_version
 from idscope.model.document import encode
 from idscope.testing.application import Application
 
-ROWS: tuple[Operation, ...] = (*DEVICE_OPERATIONS, *SERVICE_OPERATIONS, *HUB_OPERATIONS, *OPERATOR_OPERATIONS)
-VERSIONS = {"device": PUBLISHED, "service": PUBLISHED, "hub": HUB_VERSIONS, "operator": ("current",)}
+ROWS: tuple[Operation, ...] = (
+    *DEVICE_OPERATIONS,
+    *SERVICE_OPERATIONS,
+    *HUB_OPERATIONS,
+    *OPERATOR_OPERATIONS,
+    *CONTROL_PLANE_OPERATIONS,
+)
+VERSIONS = {
+    "device": PUBLISHED,
+    "service": PUBLISHED,
+    "hub": HUB_VERSIONS,
+    "operator": ("current",),
+    "control-plane": CONTROL_PLANE_PUBLISHED,
+}
 NEWEST = {api: versions[-1] for api, versions in VERSIONS.items()}
 ALL = [(api, version) for api, versions in VERSIONS.items() for version in versions]
 
@@ -169,3 +182,29 @@ def test_the_only_operations_without_a_right_are_those_that_authenticate_themsel
     open_to_all = {row.operation_id for row in ROWS if row.right is None and row.api.value != "device"}
     assert open_to_all == {"Health", "Readiness", "OpenApi_List", "OpenApi_Get"}
     assert {row.right for row in OPERATOR_OPERATIONS} == {None, Right.SERVICE_CONFIG}
+
+
+def test_the_body_of_an_uploaded_certificate_is_flat_before_2022_02_05_and_nested_since() -> None:
+    for version in CONTROL_PLANE_PUBLISHED:
+        members = set(
+            document("control-plane", version)["components"]["schemas"]["CertificateDescription"]["properties"]
+        )
+        assert members == ({"properties"} if version >= "2022-02-05" else {"certificate", "isVerified"}), version
+
+
+def test_a_header_that_is_needed_is_documented_as_needed() -> None:
+    """Published: If-Match is optional to read and to upload, required for the rest."""
+    required = {
+        definition["operationId"]: one["required"]
+        for methods in document("control-plane", "2022-12-12")["paths"].values()
+        for definition in methods.values()
+        for one in definition["parameters"]
+        if one["name"] == "If-Match"
+    }
+    assert required == {
+        "DpsCertificate_Get": False,
+        "DpsCertificate_CreateOrUpdate": False,
+        "DpsCertificate_Delete": True,
+        "DpsCertificate_GenerateVerificationCode": True,
+        "DpsCertificate_VerifyCertificate": True,
+    }

@@ -4,12 +4,14 @@ It must not know which operation was asked for."""
 from __future__ import annotations
 
 import uuid
+from enum import Enum
 from typing import Final
 
 import msgspec
 
 from idscope.clock import format_time
-from idscope.errors import HubError, IdscopeError, MethodNotAllowed, UnsupportedWebSocketVersion
+from idscope.errors import ControlPlaneError, HubError, IdscopeError, MethodNotAllowed, UnsupportedWebSocketVersion
+from idscope.model.ca_certificate import ErrorDetails
 from idscope.model.document import UNSET, encode
 from idscope.model.registration import ProvisioningServiceErrorDetails
 
@@ -36,6 +38,14 @@ class _HubErrorBody(msgspec.Struct, frozen=True):
     exception_message: str = msgspec.field(name="ExceptionMessage")
 
 
+class Wording(Enum):
+    """Whose form and words an error is told in."""
+
+    PROVISIONING = "provisioning"
+    HUB = "hub"
+    CONTROL_PLANE = "control plane"
+
+
 def new_tracking_id() -> str:
     return str(uuid.uuid4())
 
@@ -54,9 +64,24 @@ _HUB_WORDS: Final = {
 }
 
 
-def error_answer(error: IdscopeError, tracking_id: str, now: int, *, in_hub_words: bool = False) -> Answer:
-    """The error in the catalogue's JSON with its code as a header; in a hub's form where a hub was meant."""
-    if in_hub_words or isinstance(error, HubError):
+# The control plane's, likewise: names of HTTP status codes as .NET spells them.
+_CONTROL_PLANE_WORDS: Final = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    408: "RequestTimeout",
+    413: "RequestEntityTooLarge",
+    415: "UnsupportedMediaType",
+    503: "ServiceUnavailable",
+}
+
+
+def error_answer(error: IdscopeError, tracking_id: str, now: int, *, wording: Wording = Wording.PROVISIONING) -> Answer:
+    """The error in the catalogue's JSON with its code as a header; in another form where another API was meant."""
+    if wording is Wording.CONTROL_PLANE or isinstance(error, ControlPlaneError):
+        header, body = _control_plane_error(error, tracking_id)
+    elif wording is Wording.HUB or isinstance(error, HubError):
         header, body = _hub_error(error, tracking_id, now)
     else:
         header, body = _provisioning_error(error, tracking_id, now)
@@ -92,6 +117,15 @@ def _hub_error(error: IdscopeError, tracking_id: str, now: int) -> tuple[tuple[b
         f"Tracking ID:{tracking_id.replace('-', '')}-TimeStamp:{_hub_time(now)}",
     )
     return (b"iothub-errorcode", word.encode()), encode(body)
+
+
+def _control_plane_error(error: IdscopeError, tracking_id: str) -> tuple[tuple[bytes, bytes], bytes]:
+    """The correlation identifier stands in the message, as in the real service's: clients show nothing else."""
+    named = error.code_word if isinstance(error, ControlPlaneError) else None
+    word = named or _CONTROL_PLANE_WORDS.get(error.status, "InternalServerError")
+    message = f"{error.message} (correlation identifier: {tracking_id})"
+    body = ErrorDetails(code=error.error_code, http_status_code=word, message=message, details="")
+    return (b"x-ms-error-code", str(error.error_code).encode()), encode(body)
 
 
 def _hub_time(now: int) -> str:

@@ -11,7 +11,8 @@ import msgspec
 
 from idscope import __version__
 from idscope.frontends.http.operations import Api, Operation
-from idscope.model.api_version import PUBLISHED, SINCE, ApiVersion, parse_api_version
+from idscope.model.api_version import CONTROL_PLANE_PUBLISHED, PUBLISHED, SINCE, ApiVersion, parse_api_version
+from idscope.model.ca_certificate import PROPERTIES_SINCE, CertificateContent, CertificateDescription, ErrorDetails
 from idscope.model.registration import DeviceRegistrationState, ProvisioningServiceErrorDetails
 from idscope.secret import Secret
 
@@ -32,7 +33,7 @@ def openapi_document(operations: Iterable[Operation], api: str, version: str) ->
     rows = [operation for operation in operations if operation.api.value == api]
     if not rows or version not in _versions(rows[0].api):
         return None
-    types = [ProvisioningServiceErrorDetails, DeviceRegistrationState]
+    types: list[Any] = [ProvisioningServiceErrorDetails, DeviceRegistrationState, ErrorDetails]
     for row in rows:
         types += [kind for kind in (row.request_type, *row.responses.values()) if kind is not None]
     schemas, components = msgspec.json.schema_components(types, schema_hook=_schema_of, ref_template=_REF)
@@ -56,6 +57,8 @@ def openapi_document(operations: Iterable[Operation], api: str, version: str) ->
 def _versions(api: Api) -> tuple[str, ...]:
     if api is Api.HUB:
         return HUB_VERSIONS
+    if api is Api.CONTROL_PLANE:
+        return CONTROL_PLANE_PUBLISHED
     return ("current",) if api is Api.OPERATOR else PUBLISHED
 
 
@@ -90,7 +93,7 @@ def _parameters(row: Operation, version: str) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "required": False, "schema": {"type": "string"}} for name in row.query_parameters
     ]
     parameters += [
-        {"name": name, "in": "header", "required": False, "schema": _header_schema(name)}
+        {"name": name, "in": "header", "required": name in row.required_headers, "schema": _header_schema(name)}
         for name in row.request_headers
     ]
     return parameters
@@ -119,6 +122,9 @@ def _error_response(row: Operation) -> dict[str, Any]:
             "properties": {"Message": {"type": "string"}, "ExceptionMessage": {"type": "string"}},
         }
         header = "iothub-errorcode"
+    elif row.api is Api.CONTROL_PLANE:
+        schema = {"$ref": _REF.format(name=ErrorDetails.__name__)}
+        header = "x-ms-error-code"
     else:
         schema = {"$ref": _REF.format(name=ProvisioningServiceErrorDetails.__name__)}
         header = "x-ms-error-code"
@@ -142,4 +148,12 @@ def _masked(components: dict[str, Any], version: str) -> dict[str, Any]:
         for name, since in SINCE.items():
             if asked is not None and asked < since:
                 schema.get("properties", {}).pop(name, None)
+    if asked is not None and CertificateDescription.__name__ in components:
+        # flat before that version, nested since
+        flat = {field.encode_name for field in msgspec.structs.fields(CertificateContent)}
+        gone = {"properties"} if asked < PROPERTIES_SINCE else flat
+        members = components[CertificateDescription.__name__]["properties"]
+        components[CertificateDescription.__name__]["properties"] = {
+            name: member for name, member in members.items() if name not in gone
+        }
     return components

@@ -30,6 +30,7 @@ class Api(Enum):
     SERVICE = "service"
     HUB = "hub"
     OPERATOR = "operator"
+    CONTROL_PLANE = "control-plane"
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -64,7 +65,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     `path` is a template such as `/enrollments/{id}/attestationmechanism`; fixed segments compare without case.
     `right` is None where the handler's use case authenticates (device API) or nobody must (health).
     `handler` takes the use cases of its API and the request. `responses` maps status to the document type, None for
-    an empty body. A `request_type` of `bytes` takes any body as it is.
+    an empty body. `required_headers` are those of `request_headers` that the handler insists on. A `request_type` of
+    `bytes` takes any body as it is.
     """
 
     operation_id: str
@@ -78,6 +80,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body_limit: int = SERVICE_BODY_LIMIT
     responses: dict[int, Any]
     request_headers: tuple[str, ...] = ()
+    required_headers: tuple[str, ...] = ()
     response_headers: tuple[str, ...] = ()
     query_parameters: tuple[str, ...] = ()
     summary: str

@@ -29,9 +29,12 @@ class Health(Document):
 
 
 class Status(Document):
+    """`services` are the names of the provisioning services whose `id_scopes` stand beside them."""
+
     version: str
     started_utc: str
     id_scopes: list[str]
+    services: list[str]
     hubs: list[str]
 
 
@@ -76,6 +79,7 @@ async def status(operator: OperatorUseCases, _: Request) -> Answer:
         version=__version__,
         started_utc=format_time(operator.started),
         id_scopes=[service.service_id for service in snapshot.services],
+        services=[service.name for service in snapshot.services],
         hubs=[hub.host_names[0] for hub in snapshot.hubs],
     )
     return Answer(200, encode(document))

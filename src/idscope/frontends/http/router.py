@@ -24,10 +24,16 @@ from idscope.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from idscope.frontends.http.answers import Answer, complete_headers, error_answer, new_tracking_id
+from idscope.frontends.http.answers import Answer, Wording, complete_headers, error_answer, new_tracking_id
 from idscope.frontends.http.operations import Api, Operation, Request
 from idscope.frontends.http.routes import Routes
-from idscope.model.api_version import CURRENT, ApiVersion, check_published, parse_api_version
+from idscope.model.api_version import (
+    CONTROL_PLANE_PUBLISHED,
+    CURRENT,
+    ApiVersion,
+    check_published,
+    parse_api_version,
+)
 from idscope.model.document import decode
 from idscope.secret import Secret
 
@@ -37,6 +43,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_WORDINGS: Final = {Api.HUB: Wording.HUB, Api.CONTROL_PLANE: Wording.CONTROL_PLANE}
 _MAX_QUERY_FIELDS: Final = 32
 _SECONDS_BETWEEN_WARNINGS: Final = 1.0
 
@@ -119,6 +126,8 @@ class Router:
         version = parse_api_version(text)
         if api is Api.SERVICE or (api is Api.DEVICE and self._strict):
             check_published(version)
+        if api is Api.CONTROL_PLANE:
+            check_published(version, CONTROL_PLANE_PUBLISHED)
         return version
 
     def _authorize(
@@ -158,8 +167,8 @@ class Router:
         tell("refused", tracking_id=tracking_id, code=error.error_code, reason=error.reason or error.message)
 
     def _error_answer(self, error: IdscopeError, scope: Scope, tracking_id: str) -> Answer:
-        in_hub_words = self._routes.api_of(_path(scope)) is Api.HUB
-        return error_answer(error, tracking_id, self._clock.now(), in_hub_words=in_hub_words)
+        wording = _WORDINGS.get(self._routes.api_of(_path(scope)), Wording.PROVISIONING)
+        return error_answer(error, tracking_id, self._clock.now(), wording=wording)
 
 
 def _path(scope: Scope) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import resource
 import socket
@@ -162,6 +163,21 @@ def test_a_silent_device_without_keep_alive_is_not_reaped(impatient: ServerProce
             silent.drop()
 
     asyncio.run(scene())
+
+
+def test_the_log_tells_how_many_were_refused(tmp_path: Path) -> None:
+    """The first at once, the others by their number, here when the server stops."""
+    with ServerProcess(tmp_path, arguments=("--max-connections", "1")) as server:
+        port = (server.address, int(server.ready.document["amqp_port"]))
+        with socket.create_connection(port):
+            for _ in range(5):
+                with socket.create_connection(port, timeout=30.0) as refused:
+                    assert _is_ended(refused)
+    told = [line["event"] for line in map(json.loads, server.log_text().splitlines()) if "refused" in line["event"]]
+    assert told == [
+        "a connection was refused: too many connections",
+        "4 more connections were refused in the minute since; 5 in all",
+    ]
 
 
 def test_a_server_out_of_file_descriptors_comes_back(impatient: ServerProcess) -> None:

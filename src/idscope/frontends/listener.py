@@ -135,7 +135,8 @@ class Listener:
         self._deadlines = Deadlines(resolution_for(limits.handshake_seconds, limits.close_seconds))
         self._draining = False
         self._emptied = asyncio.Event()
-        self._noted_at = -_REFUSALS_PER_NOTE_SECONDS
+        self._noting: asyncio.TimerHandle | None = None
+        self._unnoted = 0
 
     async def start(self, sockets: Iterable[socket.socket]) -> None:
         """Listen on these bound sockets, which belong to the listener from now on. Raises as `bind_sockets`."""
@@ -165,6 +166,9 @@ class Listener:
             for connection in list(self._connections):
                 connection.abort()
             await self._wait_until_empty(self.close_seconds)
+        if self._noting is not None:
+            self._noting.cancel()
+            self._note_rest()
 
     async def _wait_until_empty(self, seconds: float) -> bool:
         if self._connections:
@@ -183,7 +187,7 @@ class Listener:
     def admit(self, connection: Connection) -> bool:
         """Whether there is room for one more connection."""
         if self._draining or len(self._connections) >= self.limits.connections:
-            self.note_refusal("too many connections", None)
+            self.note_refusal("the server stops" if self._draining else "too many connections", None)
             return False
         self._connections.add(connection)
         self._deadlines.add(connection)
@@ -223,13 +227,21 @@ class Listener:
             asyncio.get_running_loop().call_soon(following.start_handshake)
 
     def note_refusal(self, reason: str, peer: object) -> None:
-        """Count it; the log hears of it at once, but at most once a minute above debug."""
+        """Count it; the log hears of the first at once, and of those in the minute after it by their number."""
         self.refusals += 1
-        _log.debug("connection refused: %s (%s)", reason, peer)
-        now = asyncio.get_running_loop().time()
-        if now - self._noted_at >= _REFUSALS_PER_NOTE_SECONDS:
-            self._noted_at = now
-            _log.info("%d connections refused so far; the last one: %s (%s)", self.refusals, reason, peer)
+        told = reason if peer is None else f"{reason} ({peer})"
+        _log.debug("connection refused: %s", told)
+        if self._noting is None:
+            _log.info("a connection was refused: %s", told)
+            self._noting = asyncio.get_running_loop().call_later(_REFUSALS_PER_NOTE_SECONDS, self._note_rest)
+        else:
+            self._unnoted += 1
+
+    def _note_rest(self) -> None:
+        self._noting = None
+        if self._unnoted:
+            _log.info("%d more connections were refused in the minute since; %d in all", self._unnoted, self.refusals)
+            self._unnoted = 0
 
 
 class PlainProtocol(asyncio.Protocol):

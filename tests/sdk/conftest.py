@@ -94,12 +94,18 @@ Deploy = Callable[..., Deployment]
 @pytest.fixture(scope="module")
 def deploy(serve: Callable[..., ServerProcess], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploy]:
     """Starts a server with its SDK processes; they live until the module's last test."""
+    deployments: list[Deployment] = []
     with ExitStack() as stack:
 
         def start(node_environment: dict[str, str] | None = None, **options: Any) -> Deployment:
-            return Deployment(serve(**options), tmp_path_factory.mktemp("sdk"), stack, node_environment or {})
+            directory = tmp_path_factory.mktemp("sdk")
+            deployments.append(Deployment(serve(**options), directory, stack, node_environment or {}))
+            return deployments[-1]
 
         yield start
+    for deployment in deployments:
+        assert "Traceback" not in deployment.server.log_text()
+        assert '"level": "error"' not in deployment.server.log_text()
 
 
 @pytest.fixture(scope="module")

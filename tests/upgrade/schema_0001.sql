@@ -20,6 +20,14 @@ CREATE TABLE attempt (
     PRIMARY KEY (service_id, bucket, at, attempt_id)
 );
 INSERT INTO "attempt" VALUES('0ne00000001','',5,'a','r','refused',X'');
+CREATE TABLE ca_certificate (
+    service_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    document BLOB NOT NULL,
+    PRIMARY KEY (service_id, name)
+);
+INSERT INTO "ca_certificate" VALUES('0ne00000001','root-1._','e',X'7B226E616D65223A22526F6F742D312E5F227D');
 CREATE TABLE certificate_thumbprint (
     service_id TEXT NOT NULL,
     thumbprint TEXT NOT NULL,
@@ -191,7 +199,7 @@ CREATE TABLE schema_version (
     applied_at INTEGER NOT NULL,
     oldest_code TEXT NOT NULL
 );
-INSERT INTO "schema_version" VALUES(1,1795315178391356,'0.1.0');
+INSERT INTO "schema_version" VALUES(1,1795315878217084,'0.1.0');
 CREATE TABLE server (
     name TEXT NOT NULL,
     sealed TEXT NOT NULL,

@@ -1,5 +1,11 @@
-"""How enrollments and registrations are written into rows and read back, secrets sealed on the way."""
+"""How enrollments, CA certificates and registrations are written into rows and read back, secrets sealed on the way."""
 
+from idscope.records.ca_certificate import (
+    CaCertificateRecord,
+    ca_certificate_key,
+    ca_certificate_row,
+    read_ca_certificate,
+)
 from idscope.records.enrollment import (
     EnrollmentRecord,
     GroupRecord,
@@ -20,14 +26,18 @@ from idscope.records.registration import (
 )
 
 __all__ = [
+    "CaCertificateRecord",
     "EnrollmentRecord",
     "GroupRecord",
     "IndividualRecord",
     "Placement",
     "RegistrationRecord",
+    "ca_certificate_key",
+    "ca_certificate_row",
     "device_result",
     "enrollment_row",
     "group_row",
+    "read_ca_certificate",
     "read_enrollment",
     "read_group",
     "read_registration",

@@ -3,6 +3,7 @@
 from idscope.storage.rows import (
     AccessPolicyRow,
     AttemptRow,
+    CaCertificateRow,
     CertificateThumbprintRow,
     EmbeddedHubRow,
     EnrollmentGroupRow,
@@ -30,6 +31,7 @@ from idscope.storage.unit import Delete, Put, Trim, Unit, Write
 __all__ = [
     "AccessPolicyRow",
     "AttemptRow",
+    "CaCertificateRow",
     "CertificateThumbprintRow",
     "Delete",
     "EmbeddedHubRow",

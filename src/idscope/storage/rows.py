@@ -140,6 +140,19 @@ class CertificateThumbprintRow(Row):
     owner: str
 
 
+class CaCertificateRow(Row):
+    """A CA certificate that a service trusts once it is verified; `name` in lower case. What devices may enter depends
+    on it, so every change raises the service's revision."""
+
+    TABLE = "ca_certificate"
+    KEY = ("service_id", "name")
+    RAISES_REVISION = True
+    service_id: str
+    name: str
+    etag: str
+    document: bytes
+
+
 class RegistrationRow(Row):
     """The last finished result of a registration."""
 
@@ -298,6 +311,7 @@ EVERY_ROW: tuple[type[Row], ...] = (
     EnrollmentRow,
     EnrollmentGroupRow,
     CertificateThumbprintRow,
+    CaCertificateRow,
     RegistrationRow,
     OperationRow,
     AttemptRow,

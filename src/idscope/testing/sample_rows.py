@@ -5,6 +5,7 @@ from __future__ import annotations
 from idscope.storage import (
     AccessPolicyRow,
     AttemptRow,
+    CaCertificateRow,
     CertificateThumbprintRow,
     EmbeddedHubRow,
     EnrollmentGroupRow,
@@ -105,6 +106,7 @@ ONE_OF_EACH: tuple[Row, ...] = (
         updated=-1,
     ),
     CertificateThumbprintRow(service_id=SERVICE, thumbprint="00FF", owner="enrollment/x"),
+    CaCertificateRow(service_id=SERVICE, name="root-1._", etag="e", document=b'{"name":"Root-1._"}'),
     registration("ключ-'%_\\", document=bytes(range(256))),
     operation("r", lease_until=-1),
     attempt("", 5),

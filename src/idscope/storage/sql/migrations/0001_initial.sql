@@ -93,6 +93,14 @@ CREATE TABLE certificate_thumbprint (
     PRIMARY KEY (service_id, thumbprint)
 );
 
+CREATE TABLE ca_certificate (
+    service_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    document BLOB NOT NULL,
+    PRIMARY KEY (service_id, name)
+);
+
 CREATE TABLE registration (
     service_id TEXT NOT NULL,
     registration_key TEXT NOT NULL,

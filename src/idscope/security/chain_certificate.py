@@ -6,6 +6,7 @@ Whatever is hostile in a certificate shows here: what was read can be looked at 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -93,25 +94,24 @@ def read_chain_certificate(der: bytes) -> ChainCertificate:
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise ChainRefused(f"a certificate is longer than {MAX_CERTIFICATE_BYTES} bytes")
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        return _facts(der, certificate)
+        with warnings.catch_warnings():  # the library warns of names that are too long, and of much else
+            warnings.simplefilter("ignore")
+            return _facts(der, x509.load_der_x509_certificate(der))
     except Exception as error:  # noqa: BLE001 - what the library raises for hostile bytes is no closed list
         raise ChainRefused(f"a certificate cannot be read ({type(error).__name__})") from None
 
 
 def is_signed_by(child: ChainCertificate, issuer: ChainCertificate) -> bool:
     """Whether the issuer's key made the child's signature; nothing else is compared."""
-    key, parameters = issuer.public_key, child.signature_parameters
+    key, parameters, used = issuer.public_key, child.signature_parameters, child.signature_hash
     try:
-        if isinstance(key, rsa.RSAPublicKey) and isinstance(parameters, padding.PKCS1v15 | padding.PSS):
-            if len(child.signature) * 8 < key.key_size or not is_bounded(key):
-                return False
-            if child.signature_hash is None:
-                return False
-            key.verify(child.signature, child.signed_bytes, parameters, child.signature_hash)
-        elif isinstance(key, ec.EllipticCurvePublicKey) and isinstance(parameters, ec.ECDSA):
-            key.verify(child.signature, child.signed_bytes, parameters)
-        elif isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) and parameters is None:
+        if isinstance(key, rsa.RSAPublicKey) and used is not None and is_bounded(key):
+            # quirk: the library names no padding beside a hash that it would not sign with (MD5, SHA-1).
+            scheme = parameters if isinstance(parameters, padding.PSS) else padding.PKCS1v15()
+            key.verify(child.signature, child.signed_bytes, scheme, used)
+        elif isinstance(key, ec.EllipticCurvePublicKey) and used is not None:
+            key.verify(child.signature, child.signed_bytes, ec.ECDSA(used))
+        elif isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) and used is None:
             key.verify(child.signature, child.signed_bytes)
         else:
             return False

@@ -146,6 +146,41 @@ def test_a_group(
         assert member["signingCertificateInfo"]["sha256Thumbprint"] == thumbprint(issuers[0])
 
 
+def test_an_individual_enrollment_by_signing_certificate(devices: Devices, registration_id: str) -> None:
+    device = STRANGE.device(registration_id)
+    attestation = x509("signingCertificates", STRANGE)
+    devices.deployment.service().put({"registrationId": registration_id, "attestation": attestation})
+
+    assert_assigned(devices, devices.register(WIRES[0], device), device)
+    refused(devices, WIRES[0], LOW.device(registration_id), LOW, HIGH)
+
+
+def test_an_individual_enrollment_by_ca_reference(devices: Devices, groups: Any, registration_id: str) -> None:
+    device = LOW.device(registration_id)
+    attestation = {"type": "x509", "x509": {"caReferences": {"primary": "sdk-root"}}}
+    devices.deployment.service().put({"registrationId": registration_id, "attestation": attestation})
+
+    state = devices.register(WIRES[0], device, LOW, HIGH)
+
+    assert_assigned(devices, state, device)
+    assert "enrollmentGroupId" not in state["x509"]
+
+
+def test_a_group_by_ca_reference(devices: Devices, registration_id: str) -> None:
+    authority = CertificateMaker.authority("SDK referred root")
+    device = authority.device(registration_id)
+    attestation = {"type": "x509", "x509": {"caReferences": {"primary": "SDK-referred"}}}
+    service = devices.deployment.service().groups
+    service.put({"enrollmentGroupId": "referring", "attestation": attestation})
+    assert "CA certificate not found." in str(refused(devices, WIRES[0], device).body)
+
+    upload(devices.deployment.ready, "sdk-referred", authority)
+
+    state = devices.register(WIRES[0], device)
+    assert_assigned(devices, state, device)
+    assert state["x509"]["enrollmentGroupId"] == "referring"
+
+
 def test_a_stranger_with_the_same_names_is_refused(devices: Devices, groups: Any, registration_id: str) -> None:
     error = refused(devices, WIRES[0], STRANGE.device(registration_id), STRANGE)
 

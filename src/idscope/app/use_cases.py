@@ -6,6 +6,7 @@ from typing import Final
 
 from idscope.app.bootstrap import server_key
 from idscope.app.ground import Ground
+from idscope.attestation import AttestationRules
 from idscope.control_plane import CaCertificates
 from idscope.directory import Directory, LinkedHub
 from idscope.embedded_hub import BulkRegistry, Delivery, DeviceAccess, Identities, Telemetry, Twins
@@ -85,4 +86,8 @@ def _workflow_settings(settings: Settings) -> WorkflowSettings:
         assign_wait=settings.assign_wait_seconds,
         azure_timing=settings.azure_timing,
         hub_limit=settings.hub_retry_limit_seconds,
+        attestation=AttestationRules(
+            refuse_weak_certificates=settings.refuse_weak_certificates,
+            x509_registration_id=settings.x509_registration_id,
+        ),
     )

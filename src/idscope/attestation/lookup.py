@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from idscope.attestation.authorities import NO_AUTHORITIES, Authorities
 from idscope.attestation.claim import Claim
+from idscope.attestation.rules import AttestationRules
 from idscope.model.enrollment import EnrollmentGroup, IndividualEnrollment
 from idscope.model.registration_id import registration_key
 from idscope.secret import Secret
@@ -17,7 +19,7 @@ class LookupKeys(msgspec.Struct, frozen=True):
 
 
 class GroupCandidate(msgspec.Struct, frozen=True):
-    """An enrollment group that may decide, with its keys opened, primary first."""
+    """An enrollment group that may decide by its keys, which are opened, primary first."""
 
     group_key: str
     group: EnrollmentGroup
@@ -29,7 +31,8 @@ class Candidates(msgspec.Struct, frozen=True):
     """What stands in the store under the keys: the individual enrollment with its keys opened, or None.
 
     `keys` are the enrollment's symmetric keys, primary first; empty for other mechanisms. `groups` are the groups to
-    be asked where there is no individual enrollment, in the order in which they are asked.
+    be asked by a token where there is no individual enrollment, in the order in which they are asked; `authorities`
+    lead a chain to its group. Both are also there where the individual enrollment is disabled.
     """
 
     service_id: str
@@ -37,6 +40,8 @@ class Candidates(msgspec.Struct, frozen=True):
     enrollment_etag: str = ""
     keys: tuple[Secret, ...] = ()
     groups: tuple[GroupCandidate, ...] = ()
+    authorities: Authorities = NO_AUTHORITIES
+    rules: AttestationRules = AttestationRules()
 
 
 def lookup_keys(claim: Claim) -> LookupKeys:

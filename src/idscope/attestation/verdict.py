@@ -9,7 +9,7 @@ import msgspec
 from idscope.attestation.claim import Claim
 from idscope.errors import ProvisioningError
 from idscope.model.api_version import ApiVersion
-from idscope.model.attestation import AttestationType
+from idscope.model.attestation import AttestationType, X509CertificateInfo
 
 KeySlot = Literal["primary", "secondary"]
 
@@ -18,12 +18,16 @@ class Proof(msgspec.Struct, frozen=True):
     """How the device proved itself: the mechanism, and which of the enrollment's two slots it used.
 
     `derived_for` is the spelling of the registration id over which a group's device derived its key, None where the
-    key is the device's own.
+    key is the device's own. `thumbprint` (SHA-256, upper-case hex) and `certificate` are of the leaf that was shown,
+    `signing_certificate` is that of the enrollment below which it was issued.
     """
 
     mechanism: AttestationType
     slot: KeySlot
     derived_for: str | None = None
+    thumbprint: str | None = None
+    certificate: X509CertificateInfo | None = None
+    signing_certificate: X509CertificateInfo | None = None
 
 
 class Authenticated(msgspec.Struct, frozen=True):

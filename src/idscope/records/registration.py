@@ -36,7 +36,8 @@ class Placement(msgspec.Struct, frozen=True):
 
 class RegistrationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The last finished result. Times in microseconds; `payload` is the webhook's answer, byte for byte; `group_id`
-    is the enrollment group that the device entered by, None for an individual enrollment."""
+    is the enrollment group that the device entered by, None for an individual enrollment; `x509` is what a device is
+    told that proved itself by certificate."""
 
     registration_id: str
     registration_key: str
@@ -51,6 +52,7 @@ class RegistrationRecord(msgspec.Struct, frozen=True, kw_only=True):
     error_message: str | None = None
     payload: bytes | None = None
     group_id: str | None = None
+    x509: X509RegistrationResult | None = None
 
 
 class _Document(Document):
@@ -64,6 +66,7 @@ class _Document(Document):
     error_message: str | None = None
     payload: Raw = Raw(b"null")
     group_id: str | None = None
+    x509: X509RegistrationResult | None = None
 
 
 def registration_row(service_id: str, record: RegistrationRecord) -> RegistrationRow:
@@ -76,6 +79,7 @@ def registration_row(service_id: str, record: RegistrationRecord) -> Registratio
         error_message=record.error_message,
         payload=Raw(record.payload or b"null"),
         group_id=record.group_id,
+        x509=record.x509,
     )
     return RegistrationRow(
         service_id=service_id,
@@ -107,6 +111,7 @@ def read_registration(row: RegistrationRow) -> RegistrationRecord:
         error_message=document.error_message,
         payload=None if payload == b"null" else payload,
         group_id=document.group_id,
+        x509=document.x509,
     )
 
 
@@ -138,7 +143,8 @@ def registration_state(record: RegistrationRecord) -> DeviceRegistrationState:
 
 
 def device_result(record: RegistrationRecord, version: ApiVersion) -> DeviceRegistrationResult:
-    """What the device is shown: the same etag and times, `x509` (observed as {}), and an older client's substatus."""
+    """What the device is shown: the same etag and times, `x509` (observed as {}, at least), and the substatus
+    that its version knows."""
     state = registration_state(record)
     substatus = state.substatus
     if substatus == "reprovisionedToInitialAssignment" and version <= _LAST_WITHOUT_REPROVISIONED:
@@ -148,5 +154,5 @@ def device_result(record: RegistrationRecord, version: ApiVersion) -> DeviceRegi
     if record.status == "assigned" and record.mechanism == "symmetricKey" and record.group_id is not None:
         members["symmetric_key"] = SymmetricKeyRegistrationResult(enrollment_group_id=record.group_id)
     if record.status == "assigned" and record.mechanism == "x509":
-        members["x509"] = X509RegistrationResult()
+        members["x509"] = record.x509 or X509RegistrationResult()
     return DeviceRegistrationResult(**members)

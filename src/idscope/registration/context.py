@@ -3,17 +3,28 @@ It must not judge what it reads."""
 
 from __future__ import annotations
 
-from typing import Final
+import hashlib
+from typing import Final, TypeVar
 
 import msgspec
 
-from idscope.attestation import Candidates, GroupCandidate
+from idscope.attestation import (
+    NO_AUTHORITIES,
+    AttestationRules,
+    Authorities,
+    CaCertificate,
+    Candidates,
+    GroupCandidate,
+    known_authorities,
+)
 from idscope.directory import Directory, ProvisioningService
 from idscope.errors import IdScopeNotFound
+from idscope.model.document import given
 from idscope.records import (
     GroupRecord,
     IndividualRecord,
     RegistrationRecord,
+    read_ca_certificate,
     read_enrollment,
     read_group,
     read_registration,
@@ -21,46 +32,59 @@ from idscope.records import (
 )
 from idscope.security.sealing import Sealer
 from idscope.storage import (
+    CaCertificateRow,
     EnrollmentGroupRow,
     EnrollmentRow,
     Key,
     OperationRow,
     ProvisioningServiceRow,
     RegistrationRow,
+    Row,
     Store,
+    key_of,
 )
 
 _PAGE: Final = 500
 
+R = TypeVar("R", bound=Row)
+
 
 class Groups(msgspec.Struct, frozen=True):
-    """The enrollment groups of one service at one revision, by key, and those that attest by symmetric key."""
+    """The enrollment groups of one service at one revision, by key, those that attest by symmetric key, and what
+    leads a certificate chain to the others."""
 
     revision: int
     records: dict[str, GroupRecord]
     symmetric: tuple[GroupCandidate, ...]
+    authorities: Authorities
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What stood in the store at one instant; `groups` are read only where no individual enrollment decides."""
+    """What stood in the store at one instant; `groups` are there only where they may matter (see `_needs_groups`)."""
 
     service: ProvisioningService
     enrollment: IndividualRecord | None
     registration: RegistrationRecord | None
     operation: OperationRow | None
     groups: Groups | None
+    rules: AttestationRules
 
     def candidates(self) -> Candidates:
         """The part of it from which a claim is judged: the group of an existing registration is asked first."""
         record = self.enrollment
-        if record is not None:
-            keys = symmetric_keys(record.enrollment)
-            return Candidates(self.service.service_id, record.enrollment, record.etag, keys)
         groups = () if self.groups is None else self.groups.symmetric
         last = None if self.registration is None else self.registration.group_id
         if last is not None:
             groups = tuple(sorted(groups, key=lambda candidate: candidate.group_key != last.lower()))
-        return Candidates(self.service.service_id, None, groups=groups)
+        return Candidates(
+            self.service.service_id,
+            None if record is None else record.enrollment,
+            "" if record is None else record.etag,
+            () if record is None else symmetric_keys(record.enrollment),
+            groups,
+            NO_AUTHORITIES if self.groups is None else self.groups.authorities,
+            self.rules,
+        )
 
     def deciding(self, group_key: str | None) -> IndividualRecord | GroupRecord | None:
         """The enrollment that decides about a device now: its individual one, else the group that it entered by."""
@@ -72,7 +96,10 @@ class Context(msgspec.Struct, frozen=True):
 class ContextReader:
     """Reads contexts; the service and the groups in them are never older than what was read beside them."""
 
-    def __init__(self, store: Store, sealer: Sealer, directory: Directory) -> None:
+    def __init__(
+        self, store: Store, sealer: Sealer, directory: Directory, rules: AttestationRules | None = None
+    ) -> None:
+        self._rules = rules or AttestationRules()
         self._store = store
         self._sealer = sealer
         self._directory = directory
@@ -98,12 +125,14 @@ class ContextReader:
         )
         revision = 0 if service is None else service.revision
         await self._directory.as_of(service_id, revision)
+        individual = None if enrollment is None else read_enrollment(enrollment, self._sealer)
         return Context(
             self.service(service_id),
-            None if enrollment is None else read_enrollment(enrollment, self._sealer),
+            individual,
             None if registration is None else read_registration(registration),
             operation,
-            await self._groups_as_of(service_id, revision) if enrollment is None else None,
+            await self._groups_as_of(service_id, revision) if _needs_groups(individual) else None,
+            self._rules,
         )
 
     async def _groups_as_of(self, service_id: str, revision: int) -> Groups:
@@ -113,17 +142,37 @@ class ContextReader:
         return known
 
     async def _read_groups(self, service_id: str, revision: int) -> Groups:
-        records: dict[str, GroupRecord] = {}
-        after: tuple[str] | None = None
-        while True:
-            rows = await self._store.page(EnrollmentGroupRow, (service_id,), after, _PAGE)
-            records |= {row.group_key: read_group(row, self._sealer) for row in rows}
-            if len(rows) < _PAGE:
-                break
-            after = (rows[-1].group_key,)
+        rows = await self._read_all(EnrollmentGroupRow, service_id)
+        records = {row.group_key: read_group(row, self._sealer) for row in rows}
         symmetric = tuple(
             GroupCandidate(key, record.enrollment, record.etag, symmetric_keys(record.enrollment))
             for key, record in records.items()
             if record.enrollment.attestation.type == "symmetricKey"
         )
-        return Groups(revision, records, symmetric)
+        uploaded = [_ca_certificate(row) for row in await self._read_all(CaCertificateRow, service_id)]
+        groups = ((key, record.enrollment, record.etag) for key, record in records.items())
+        return Groups(revision, records, symmetric, known_authorities(uploaded, groups))
+
+    async def _read_all(self, kind: type[R], service_id: str) -> list[R]:
+        rows: list[R] = []
+        after: tuple[str | int, ...] | None = None
+        while True:
+            page = await self._store.page(kind, (service_id,), after, _PAGE)
+            rows += page
+            if len(page) < _PAGE:
+                return rows
+            after = key_of(page[-1]).values[1:]
+
+
+def _needs_groups(enrollment: IndividualRecord | None) -> bool:
+    """A certificate may have been issued below one that is known; a disabled enrollment tells the devices that it
+    blocks, and those enter by groups."""
+    if enrollment is None or enrollment.enrollment.attestation.type == "x509":
+        return True
+    return given(enrollment.enrollment.provisioning_status) == "disabled"
+
+
+def _ca_certificate(row: CaCertificateRow) -> CaCertificate:
+    record = read_ca_certificate(row)
+    thumbprint = hashlib.sha256(record.certificate).hexdigest().upper()
+    return CaCertificate(record.name, record.certificate, thumbprint, record.is_verified)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import msgspec
 
-from idscope.attestation import Proof
+from idscope.attestation import Proof, client_thumbprints
 from idscope.errors import NoHubAvailable
-from idscope.model.device_identity import HubCredential, SymmetricKeys
+from idscope.model.device_identity import HubCredential, SymmetricKeys, Thumbprints
 from idscope.model.document import given
 from idscope.model.enrollment import Enrollment, IndividualEnrollment
 from idscope.records import RegistrationRecord, symmetric_keys
@@ -34,11 +34,24 @@ def enrolled_device(enrollment: Enrollment, presented_id: str, before: Registrat
 
 
 def hub_credential(device: EnrolledDevice, proof: Proof) -> HubCredential:
-    """The primary key is the one that was used (observed); a group's device gets both keys derived from the group's."""
+    """The primary key or thumbprint is the one that was used (observed); a group's device gets both keys derived from
+    the group's. Raises NoHubAvailable."""
+    if device.enrollment.attestation.type != proof.mechanism:
+        raise NoHubAvailable("The enrollment changed its attestation while the device registered.", lasting=True)
+    if proof.mechanism == "x509":
+        return _thumbprints(device.enrollment, proof)
     keys = symmetric_keys(device.enrollment)
-    if len(keys) < 2:  # the enrollment changed its mechanism while the device registered
+    if len(keys) < 2:
         raise NoHubAvailable("The enrollment has no symmetric keys any more.", lasting=True)
     if proof.derived_for is not None:
         keys = tuple(derive_device_key(key, proof.derived_for) for key in keys)
     primary, secondary = keys
     return SymmetricKeys(secondary, primary) if proof.slot == "secondary" else SymmetricKeys(primary, secondary)
+
+
+def _thumbprints(enrollment: Enrollment, proof: Proof) -> Thumbprints:
+    """That of the leaf, and beside it the other one that is enrolled, if the leaf itself is."""
+    used = proof.thumbprint or ""
+    enrolled = [thumbprint for _, thumbprint in client_thumbprints(enrollment.attestation)]
+    others = [thumbprint for thumbprint in enrolled if thumbprint != used]
+    return Thumbprints(used, others[0] if used in enrolled and others else None)

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from idscope.attestation import AttestationRules
 from idscope.model.registration import DeviceRegistrationResult, EnrollmentStatus
 
 
@@ -59,7 +60,7 @@ class WorkflowSettings(msgspec.Struct, frozen=True):
     `assign_wait`: how long a request waits for its result before `assigning` is answered. `azure_timing`: never wait,
     and refuse a second registration of the same device with 409203, as the real service does. `hub_limit`: how long
     an unwilling hub is tried. `hub_timeout`: how long one call to a hub may take. `lease`: after how long without a
-    sign of life another worker takes an operation over.
+    sign of life another worker takes an operation over. `attestation`: by which rules devices prove themselves.
     """
 
     assign_wait: float = 1.0
@@ -69,3 +70,4 @@ class WorkflowSettings(msgspec.Struct, frozen=True):
     first_retry: float = 0.1
     longest_retry: float = 5.0
     lease: float = 10.0
+    attestation: AttestationRules = AttestationRules()

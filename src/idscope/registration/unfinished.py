@@ -8,12 +8,13 @@ from typing import Final
 
 import msgspec
 
-from idscope.attestation import Authenticated, judge
+from idscope.attestation import Authenticated, Proof, judge
 from idscope.clock import MICROSECONDS, Clock, next_time
 from idscope.errors import AllocationFailed, HubError, HubRefused, RegistrationNotFound, Unauthorized
-from idscope.model.document import given
+from idscope.model.document import UNSET, given
+from idscope.model.enrollment import Enrollment, IndividualEnrollment
 from idscope.model.etag import ABSENT, Matches, new_etag
-from idscope.model.registration import EnrollmentStatus
+from idscope.model.registration import EnrollmentStatus, X509RegistrationResult
 from idscope.records import RegistrationRecord, registration_row
 from idscope.registration.context import Context, ContextReader
 from idscope.registration.enrolled_device import EnrolledDevice, enrolled_device
@@ -104,6 +105,9 @@ class UnfinishedRegistration:
             await self._drop()
             raise Unauthorized(reason="the enrollment was deleted while the device registered")
         self._judge_again(context, deciding.etag)
+        if self._is_not_of(deciding.enrollment):
+            await self._drop()
+            raise Unauthorized(reason="the device proved itself by a group, and has an individual enrollment now")
         return context, enrolled_device(deciding.enrollment, attested.registration_id, context.registration)
 
     def _judge_again(self, context: Context, enrollment_etag: str) -> None:
@@ -123,6 +127,12 @@ class UnfinishedRegistration:
             return await self._decide(context, device)
         except (AllocationFailed, HubError) as error:
             return self._failed(context, device, error) if self._given_up(error) else None
+
+    def _is_not_of(self, enrollment: Enrollment) -> bool:
+        """A group's proof is good for an individual enrollment only in so far as that one says `disabled`."""
+        of_group = self._attested().group_key is not None
+        disabled = given(enrollment.provisioning_status) == "disabled"
+        return of_group and isinstance(enrollment, IndividualEnrollment) and not disabled
 
     async def _decide(self, context: Context, device: EnrolledDevice) -> RegistrationRecord:
         """The finished record of a device that is assigned or disabled. Raises AllocationFailed, HubError."""
@@ -166,6 +176,7 @@ class UnfinishedRegistration:
             updated=updated,
             placement=None if before is None else before.placement,
             group_id=device.group_id,
+            x509=_x509_result(self._attested().proof, device.group_id) if status == "assigned" else None,
         )
 
     async def _finish(self, context: Context, record: RegistrationRecord) -> RegistrationRecord:
@@ -222,6 +233,16 @@ def _is_lasting(error: AllocationFailed | HubError) -> bool:
     if isinstance(error, AllocationFailed):
         return error.lasting
     return error.status in _FAULTS_OF_THE_DEVICE
+
+
+def _x509_result(proof: Proof, group_id: str | None) -> X509RegistrationResult | None:
+    if proof.certificate is None:
+        return None
+    return X509RegistrationResult(
+        certificate_info=proof.certificate,
+        enrollment_group_id=UNSET if group_id is None else group_id,
+        signing_certificate_info=UNSET if proof.signing_certificate is None else proof.signing_certificate,
+    )
 
 
 def _hub_words(error: HubError) -> str:

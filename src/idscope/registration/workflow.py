@@ -58,7 +58,7 @@ class RegistrationWorkflow:
         operation_ids: OperationIds,
         settings: WorkflowSettings,
     ) -> None:
-        self._contexts = ContextReader(store, sealer, directory)
+        self._contexts = ContextReader(store, sealer, directory, settings.attestation)
         self._workshop = Workshop(self._contexts, store, connectors, clock, settings)
         self._store = store
         self._sealer = sealer

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from idscope.clock import format_time, from_datetime
 from idscope.errors import InvalidArgument
@@ -41,16 +42,17 @@ def read_certificate(text: str, name: str) -> x509.Certificate:
 
 
 def sha256_thumbprint(certificate: x509.Certificate) -> str:
-    return certificate.fingerprint(hashes.SHA256()).hex().upper()
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest().upper()
 
 
 def certificate_info(certificate: x509.Certificate) -> X509CertificateInfo:
     """Thumbprints and serial number in upper-case hex, dates without fraction (observed)."""
+    der = certificate.public_bytes(Encoding.DER)
     serial = f"{certificate.serial_number:X}"
     return X509CertificateInfo(
         subject_name=distinguished_name(certificate.subject),
-        sha1_thumbprint=certificate.fingerprint(hashes.SHA1()).hex().upper(),  # noqa: S303 - a published member
-        sha256_thumbprint=sha256_thumbprint(certificate),
+        sha1_thumbprint=hashlib.sha1(der).hexdigest().upper(),  # noqa: S324 - a published member
+        sha256_thumbprint=hashlib.sha256(der).hexdigest().upper(),
         issuer_name=distinguished_name(certificate.issuer),
         not_before_utc=format_time(from_datetime(certificate.not_valid_before_utc)),
         not_after_utc=format_time(from_datetime(certificate.not_valid_after_utc)),

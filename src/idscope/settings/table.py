@@ -101,6 +101,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     strict_api_versions: Annotated[
         bool, About("Refuse every api-version that is not published, on the device API too.", Flag())
     ] = False
+    refuse_weak_certificates: Annotated[
+        bool,
+        About("Refuse device and CA certificates with RSA keys below 2048 bits, or signed with SHA-1 or MD5.", Flag()),
+    ] = True
+    x509_registration_id: Annotated[
+        Literal["common_name", "first_dns_name_or_common_name"],
+        About(
+            "Where a device's certificate holds its registration id; devices of the C# SDK take the first DNS name.",
+            Choice(("common_name", "first_dns_name_or_common_name")),
+        ),
+    ] = "common_name"
     test_clock_shift: Annotated[
         float, About("For tests: run with a shifted clock; only on a loopback address.", Duration(), "--test-clock")
     ] = 0.0

@@ -40,11 +40,15 @@ function propertiesOf(message) {
 }
 
 function connectionString(a) {
-  return `HostName=${a.host};DeviceId=${a.device_id};SharedAccessKey=${a.key}`;
+  const proof = a.certificate === undefined ? `SharedAccessKey=${a.key}` : 'x509=true';
+  return `HostName=${a.host};DeviceId=${a.device_id};${proof}`;
 }
 
 async function connect(a) {
   const client = Client.fromConnectionString(connectionString(a), TRANSPORTS[a.wire]);
+  if (a.certificate !== undefined) {
+    client.setOptions({ cert: a.certificate, key: a.private_key });
+  }
   await client.open();
   devices.set(a.device_id, { client, twin: null, messages: new Arrivals(), desired: new Arrivals() });
 }

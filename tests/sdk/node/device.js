@@ -8,6 +8,7 @@ const { Http } = require('azure-iot-provisioning-device-http');
 const { Mqtt, MqttWs } = require('azure-iot-provisioning-device-mqtt');
 const { Amqp, AmqpWs } = require('azure-iot-provisioning-device-amqp');
 const { SymmetricKeySecurityClient } = require('azure-iot-security-symmetric-key');
+const { X509Security } = require('azure-iot-security-x509');
 
 const TRANSPORTS = { Http, Mqtt, MqttWs, Amqp, AmqpWs };
 
@@ -27,10 +28,17 @@ class FixedToken {
   }
 }
 
-function register(a) {
-  const security = a.token === undefined
+function securityOf(a) {
+  if (a.certificate !== undefined) {
+    return new X509Security(a.registration_id, { cert: a.certificate, key: a.private_key });
+  }
+  return a.token === undefined
     ? new SymmetricKeySecurityClient(a.registration_id, a.key)
     : new FixedToken(a.registration_id, a.token);
+}
+
+function register(a) {
+  const security = securityOf(a);
   const transport = new TRANSPORTS[a.wire]();
   const device = ProvisioningDeviceClient.create(a.host, a.id_scope, transport, security);
   if (a.payload !== undefined) {

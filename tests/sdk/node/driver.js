@@ -12,7 +12,7 @@ function operationOf(name) {
 
 function described(error) {
   return {
-    name: error.name,
+    name: String(error.name),
     message: String(error.message),
     status: error.response?.statusCode ?? null,
     body: error.responseBody || null,

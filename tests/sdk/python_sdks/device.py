@@ -13,7 +13,7 @@ import urllib.parse
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from azure.iot.device import ProvisioningDeviceClient, aio
+from azure.iot.device import X509, ProvisioningDeviceClient, aio
 
 Document = dict[str, Any]
 
@@ -21,17 +21,28 @@ RAW_SECONDS = 20
 
 
 def register(
-    wire: str, host: str, id_scope: str, registration_id: str, key: str, payload: Any = None, asynchronous: bool = False
+    wire: str,
+    host: str,
+    id_scope: str,
+    registration_id: str,
+    key: str = "",
+    payload: Any = None,
+    asynchronous: bool = False,
+    certificate_file: str = "",
+    key_file: str = "",
 ) -> Document:
-    """Without a payload the SDK sends null."""
+    """With a certificate where there is a file of it. Without a payload the SDK sends null."""
     kind = aio.ProvisioningDeviceClient if asynchronous else ProvisioningDeviceClient
-    client = kind.create_from_symmetric_key(
-        provisioning_host=host,
-        registration_id=registration_id,
-        id_scope=id_scope,
-        symmetric_key=key,
-        websockets=wire == "MqttWs",
-    )
+    place = {
+        "provisioning_host": host,
+        "registration_id": registration_id,
+        "id_scope": id_scope,
+        "websockets": wire == "MqttWs",
+    }
+    if certificate_file:
+        client = kind.create_from_x509_certificate(x509=X509(certificate_file, key_file), **place)
+    else:
+        client = kind.create_from_symmetric_key(symmetric_key=key, **place)
     if payload is not None:
         client.provisioning_payload = payload
     return _document(asyncio.run(client.register()) if asynchronous else client.register())

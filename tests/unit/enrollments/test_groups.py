@@ -195,8 +195,13 @@ def test_an_individual_enrollment_decides_before_any_group():
         key = derived(await make(app), "device")
         assert (await app.register("device", key)).json()["status"] == "assigned"
         own = (await app.enroll("device", provisioningStatus="disabled"))["attestation"]["symmetricKey"]["primaryKey"]
-        assert (await app.register("device", key)).status == 401, "the group is not asked any more"
+        assert (await app.register("device", key)).json()["status"] == "disabled", "its credential is good elsewhere"
+        assert (await app.register("device", derived(KEY, "device"))).status == 401
         assert (await app.register("device", own)).json()["status"] == "disabled"
+        enabled = (await app.service("GET", "/enrollments/device")).json() | {"provisioningStatus": "enabled"}
+        await app.service("PUT", "/enrollments/device", enabled, if_match="*")
+        assert (await app.register("device", key)).status == 401, "the group is not asked any more"
+        assert (await app.register("device", own)).json()["status"] == "assigned"
         await app.service("DELETE", "/enrollments/device")
         assert (await app.register("device", key)).json()["status"] == "assigned"
 

@@ -47,13 +47,28 @@ class TurnLock:
     def __init__(self, database: Path) -> None:
         self._file = os.open(f"{database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
+    def take(self) -> None:
+        """Blocks until nobody else has the turn."""
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def take_at_once(self) -> bool:
+        """Whether nobody else had the turn, so that it is ours now."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def give_back(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
     @contextmanager
     def held(self) -> Iterator[None]:
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self.take()
         try:
             yield
         finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self.give_back()
 
     def close(self) -> None:
         os.close(self._file)

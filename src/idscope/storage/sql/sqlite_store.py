@@ -1,4 +1,5 @@
-"""Owns the store in one SQLite file: opening it, reading it, and the two threads that write beside the event loop.
+"""Owns the store in one SQLite file: opening it, reading it, and the two threads that wait for the disk beside
+the event loop.
 It must not know any business rule."""
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from idscope.storage.sql.statements import (
     select_page,
     statement_of,
 )
-from idscope.storage.sql.writer import QUEUE_LIMIT, WriterThread
+from idscope.storage.sql.writer import QUEUE_LIMIT, Writer
 from idscope.storage.store import StoreUnavailable
 from idscope.storage.unit import Put, Unit
 
@@ -49,7 +50,7 @@ class SqliteStore:
         self._closed = False
         self._reader = connect(database, read_only=True)
         self._checkpoint = CheckpointThread(database, wal_limit=wal_limit)
-        self._writer = WriterThread(database, queue_limit=queue_limit, wal_grew=self._checkpoint.wal_grew)
+        self._writer = Writer(database, queue_limit=queue_limit, wal_grew=self._checkpoint.wal_grew)
 
     async def commit(self, unit: Unit) -> None:
         require_sound(unit)
@@ -80,12 +81,9 @@ class SqliteStore:
 
     async def close(self) -> None:
         self._closed = True
-        await asyncio.to_thread(self._close_threads)
+        await self._writer.close()
+        await asyncio.to_thread(self._checkpoint.close)
         self._reader.close()
-
-    def _close_threads(self) -> None:
-        self._writer.close()
-        self._checkpoint.close()
 
     def _read(self, read: Callable[..., T], *arguments: Any) -> T:
         if self._closed:

@@ -1,22 +1,31 @@
-"""Owns the writing thread: whoever waits in the same instant shares one transaction and one fsync.
-It must not know what a statement means."""
+"""Owns the writing: whoever waits in the same instant shares one transaction and one fsync.
+It must not know what a statement means.
+
+Statements run in the event loop's thread, as reads do; only what waits, for the disk or for another process, is done
+in a thread of its own. Measured for a first registration of a device (three statements, in batches of a few units): to
+run the statements in that thread too costs the process %s more, since every one of them makes the two threads hand the
+interpreter to and fro.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import defaultdict
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Final, NamedTuple
 
 from idscope.storage.sql.dialect_sqlite import BEGIN_WRITE, TurnLock, connect, size_of, translated, wal_of
 from idscope.storage.sql.statements import RAISE_REVISION, Statement
 from idscope.storage.store import ExpectationFailed, StoreUnavailable
 
-BATCH_LIMIT: Final = 256  # bounds how long the others wait for their turn, and what one failed COMMIT takes with it
+BATCH_LIMIT: Final = 64  # units; bounds how long the loop and the others wait, and what one failed COMMIT takes with it
+GATHER_SECONDS: Final = 0.004
+IDLE_SECONDS: Final = 0.00005
 QUEUE_LIMIT: Final = 4096  # about a third of a second of work; more is better refused than kept waiting
 
 Outcome = Exception | None
@@ -24,14 +33,14 @@ Outcome = Exception | None
 
 class _Waiting(NamedTuple):
     statements: Sequence[Statement]
-    loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[None]
 
 
-class WriterThread:
+class Writer:
     """Carries out units in the order in which they came; answers each once it is durable, or with its failure.
 
-    `wal_grew(bytes)` is told the size of the write-ahead log after each batch.
+    All but the thread is for one event loop. `wal_grew(bytes)` is told the size of the write-ahead log after each
+    batch.
     """
 
     def __init__(self, database: Path, *, queue_limit: int, wal_grew: Callable[[int], None]) -> None:
@@ -39,73 +48,118 @@ class WriterThread:
         self._wal = wal_of(database)
         self._wal_grew = wal_grew
         self._queue_limit = queue_limit
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._closing = False
+        self._waiting: deque[_Waiting] = deque()
+        self._busy = False  # a batch is under way, or the next one is about to begin
+        self._idle: asyncio.Future[None] | None = None  # set once the writer is closing
         self._connection = connect(database)
         self._turn = TurnLock(database)
         self._identity = _identity_of(database)
-        self._thread = threading.Thread(target=self._run, name="idscope-store-writer", daemon=True)
+        self._errands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run_errands, name="idscope-store-writer", daemon=True)
         self._thread.start()
 
     def submit(self, statements: Sequence[Statement]) -> asyncio.Future[None]:
-        """Queue a unit, from the thread of a running event loop. Raises StoreUnavailable when closed or too busy."""
-        if self._closing:
+        """Queue a unit. Raises StoreUnavailable when closed or too busy."""
+        if self._idle is not None:
             raise StoreUnavailable(reason="the store is closed")
-        if self._queue.qsize() >= self._queue_limit:
+        if len(self._waiting) >= self._queue_limit:
             raise StoreUnavailable(reason=f"{self._queue_limit} units are waiting to be written")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
-        self._queue.put(_Waiting(statements, loop, answer))
+        self._waiting.append(_Waiting(statements, answer))
+        if not self._busy:
+            self._busy = True
+            self._gather(loop)
         return answer
 
-    def close(self) -> None:
-        """Finish what was queued, then release everything. Blocks; not to be called in an event loop's thread."""
-        if not self._closing:
-            self._closing = True
-            self._queue.put(None)
-        self._thread.join()
+    async def close(self) -> None:
+        """Finish what was queued, then release everything."""
+        if self._idle is None:
+            self._idle = asyncio.get_running_loop().create_future()
+            if not self._busy:
+                self._idle.set_result(None)
+            self._idle.add_done_callback(lambda _: self._errands.put(None))
+        await asyncio.shield(self._idle)
+        await asyncio.to_thread(self._thread.join)
 
-    def _run(self) -> None:
+    # In the event loop
+
+    def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin the next batch as soon as the loop has nothing else to do, so that what it has to do can still join."""
+        now = time.monotonic()
+        loop.call_soon(self._look_again, loop, now, now + GATHER_SECONDS)
+
+    def _look_again(self, loop: asyncio.AbstractEventLoop, looked: float, until: float) -> None:
+        now = time.monotonic()
+        if now >= until or now - looked < IDLE_SECONDS:
+            self._begin_batch(loop)
+        else:
+            loop.call_soon(self._look_again, loop, now, until)
+
+    def _begin_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._waiting:
+            self._busy = False
+            if self._idle is not None:
+                self._idle.set_result(None)
+        elif self._turn.take_at_once():
+            self._carry_out(loop)
+        else:
+            self._errands.put(lambda: self._await_turn(loop))
+
+    def _carry_out(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the statements of all that waits; it is this process's turn to write."""
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_LIMIT))]
         try:
-            while batch := self._take():
-                _answer(batch, self._carry_out(batch))
-                self._wal_grew(size_of(self._wal))
+            self._require_same_file()
+            self._connection.execute(BEGIN_WRITE)
+            outcomes = [self._unit(waiting.statements) for waiting in batch]
+        except Exception as error:  # noqa: BLE001  # whatever it is, the callers must hear it
+            self._undo()
+            self._turn.give_back()
+            self._settle(loop, batch, _failures_of_batch(batch, error))
+        else:
+            self._errands.put(lambda: self._make_durable(loop, batch, outcomes))
+
+    def _settle(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], outcomes: Sequence[Outcome]) -> None:
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if waiting.answer.done():
+                continue  # the caller was cancelled; the write stands all the same
+            if outcome is None:
+                waiting.answer.set_result(None)
+            else:
+                waiting.answer.set_exception(outcome)
+        self._gather(loop)
+
+    # In the thread
+
+    def _run_errands(self) -> None:
+        try:
+            while errand := self._errands.get():
+                with suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
+                    errand()
         finally:
             self._connection.close()
             self._turn.close()
 
-    def _take(self) -> list[_Waiting]:
-        """Wait for one unit, then take all that wait with it; empty once the queue is closed."""
-        batch: list[_Waiting] = []
-        with suppress(Empty):
-            waiting = self._queue.get()
-            while waiting is not None:
-                batch.append(waiting)
-                if len(batch) == BATCH_LIMIT:
-                    return batch
-                waiting = self._queue.get_nowait()
-            if batch:
-                self._queue.put(None)  # nothing is queued behind the end: it is met again in the next turn
-        return batch
+    def _await_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._turn.take()
+        loop.call_soon_threadsafe(self._carry_out, loop)
 
-    def _carry_out(self, batch: list[_Waiting]) -> list[Outcome]:
+    def _make_durable(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], outcomes: Sequence[Outcome]) -> None:
         try:
-            with self._turn.held():
-                return self._transaction(batch)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the callers must hear it and the thread must live
-            return [_failure_of_batch(error) for _ in batch]
-
-    def _transaction(self, batch: list[_Waiting]) -> list[Outcome]:
-        self._require_same_file()
-        self._connection.execute(BEGIN_WRITE)
-        try:
-            outcomes = [self._unit(waiting.statements) for waiting in batch]
             self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-        return outcomes
+        except Exception as error:  # noqa: BLE001  # whatever it is, the callers must hear it
+            self._undo()
+            outcomes = _failures_of_batch(batch, error)
+        self._turn.give_back()
+        loop.call_soon_threadsafe(self._settle, loop, batch, outcomes)
+        self._wal_grew(size_of(self._wal))
+
+    # In either, while it is this process's turn
+
+    def _undo(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def _unit(self, statements: Sequence[Statement]) -> Outcome:
         """One statement is all or nothing by itself; more of them need a savepoint."""
@@ -149,27 +203,8 @@ def _identity_of(file: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _failure_of_batch(error: Exception) -> Exception:
+def _failures_of_batch(batch: Sequence[_Waiting], error: Exception) -> list[Outcome]:
     """A new exception for each caller: a shared one would collect all their tracebacks."""
     failure = error if isinstance(error, StoreUnavailable) else translated(error)
-    return StoreUnavailable(reason=failure.reason if isinstance(failure, StoreUnavailable) else str(failure))
-
-
-def _answer(batch: list[_Waiting], outcomes: list[Outcome]) -> None:
-    """Wake all callers of an event loop with one call into it."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], Outcome]]] = defaultdict(list)
-    for waiting, outcome in zip(batch, outcomes, strict=True):
-        by_loop[waiting.loop].append((waiting.answer, outcome))
-    for loop, answers in by_loop.items():
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
-            loop.call_soon_threadsafe(_settle, answers)
-
-
-def _settle(answers: list[tuple[asyncio.Future[None], Outcome]]) -> None:
-    for answer, outcome in answers:
-        if answer.done():
-            continue  # the caller was cancelled; the write stands all the same
-        if outcome is None:
-            answer.set_result(None)
-        else:
-            answer.set_exception(outcome)
+    reason = failure.reason if isinstance(failure, StoreUnavailable) else str(failure)
+    return [StoreUnavailable(reason=reason) for _ in batch]

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 MICROSECONDS: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_WITHOUT_ZONE: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # `isoformat` would write the zone its own way
 _DOTNET_TICKS_AT_EPOCH: Final = 621_355_968_000_000_000
 
 
@@ -50,7 +51,7 @@ class SystemClock:
 
 def format_time(moment: int) -> str:
     """`2023-05-19T23:10:45.477793Z`: fraction digits as needed, trailing zeros cut (observed)."""
-    text = (_EPOCH + timedelta(microseconds=moment)).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    text = (_EPOCH_WITHOUT_ZONE + timedelta(microseconds=moment)).isoformat(timespec="microseconds")
     return text.rstrip("0").rstrip(".") + "Z"
 
 

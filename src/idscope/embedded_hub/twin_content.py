@@ -7,6 +7,7 @@ integers of any size survive.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,7 +27,8 @@ _BOOLEAN_SIZE: Final = 4
 
 EMPTY: Final = Raw(b"{}")
 _NULL: Final = b"null"
-_FORBIDDEN_IN_KEYS: Final = frozenset(".$# ")  # "#" is refused by the live hub though not published (observed)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's segments C0 and C1
+_NOT_IN_KEYS: Final = re.compile(rf"[.$# ]|{_CONTROL.pattern}")  # the live hub refuses "#" too, unpublished (observed)
 
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _items = msgspec.json.Decoder(list[Raw]).decode
@@ -156,7 +158,7 @@ def _string_size(value: Raw) -> int:
 def _key_size(name: str) -> int:
     if len(name.encode()) > MAX_KEY_BYTES:
         raise HubArgumentInvalid(f"Property or Tag name should be maximum {MAX_KEY_BYTES} bytes.")
-    if any(one in _FORBIDDEN_IN_KEYS or _is_control(one) for one in name):
+    if _NOT_IN_KEYS.search(name):
         raise HubArgumentInvalid(
             f"Property or Tag name has invalid characters. Error in Property/Tag {name}. "
             "Must not contain Control Characters, '.', '$', '#', or ' '."
@@ -165,9 +167,4 @@ def _key_size(name: str) -> int:
 
 
 def _counted(text: str) -> int:
-    return len("".join(one for one in text if not _is_control(one)).encode())
-
-
-def _is_control(character: str) -> bool:
-    """Unicode's segments C0 and C1."""
-    return character < " " or "\x7f" <= character <= "\x9f"
+    return len(_CONTROL.sub("", text).encode())

@@ -22,7 +22,7 @@ from idscope.storage import AttemptRow, Put, Store, Trim, Unit, Write
 
 _log = structlog.get_logger(__name__)
 
-BATCH: Final = 500
+BATCH: Final = 100  # a unit is written in one go, and nothing else of the worker is done meanwhile
 _OVERSHOOT: Final = 10  # unknown ids are trimmed after each tenth of their bound, since a trim reads their whole bucket
 
 
@@ -97,7 +97,8 @@ class AttemptRecorder:
     async def _write_soon(self) -> None:
         while self._waiting:
             await asyncio.sleep(self._interval)
-            await self._flush()
+            for _ in range(-(-len(self._waiting) // BATCH)):
+                await self._flush()
 
     async def _flush(self) -> None:
         batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]

@@ -71,12 +71,19 @@ def linked_hub(service: ProvisioningService, hub_id: str) -> LinkedHub:
 
 
 async def place(
-    connector: HubConnector, placement: Placement, device: EnrolledDevice, proof: Proof, time_limit: float
+    connector: HubConnector,
+    placement: Placement,
+    device: EnrolledDevice,
+    proof: Proof,
+    time_limit: float,
+    *,
+    first: bool = False,
 ) -> None:
     """Let the device stand on its hub with the credential that it used.
 
     Not there: created with the enrollment's initial twin. There: its credential is rewritten only if it differs, its
-    twin and capabilities stay. Raises HubError; a call longer than `time_limit` seconds is HubUnavailable.
+    twin and capabilities stay. `first` says that it was never placed before, so that it is probably not there. Raises
+    HubError; a call longer than `time_limit` seconds is HubUnavailable.
     """
     capabilities = given(device.enrollment.capabilities)
     wanted = HubDevice(
@@ -86,14 +93,15 @@ async def place(
     )
     try:
         async with asyncio.timeout(time_limit):
-            await _stand(connector, wanted, _initial_twin(device.enrollment))
+            await _stand(connector, wanted, _initial_twin(device.enrollment), unseen=first)
     except TimeoutError:
         raise HubUnavailable(f"The hub did not answer within {time_limit:g} s.") from None
 
 
-async def _stand(connector: HubConnector, wanted: HubDevice, twin: TwinContent) -> None:
-    for _ in range(_RACES):
-        found = await connector.read(wanted.device_id)
+async def _stand(connector: HubConnector, wanted: HubDevice, twin: TwinContent, *, unseen: bool) -> None:
+    """`unseen`: try to create the device before the first look, which saves that look where it is new."""
+    for attempt in range(_RACES + unseen):
+        found = None if unseen and attempt == 0 else await connector.read(wanted.device_id)
         if found is not None and found.credential == wanted.credential:
             return
         try:

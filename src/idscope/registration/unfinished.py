@@ -40,7 +40,8 @@ class UnfinishedRegistration:
     """One registration, from an attested device to a finished record.
 
     It runs as `task` from the start. `key` is service id and registration key; `device` and `authenticated` are None
-    for one that is resumed from `resume`, the row of a worker that died.
+    for one that is resumed from `resume`, the row of a worker that died. `read` is the context where that was read for
+    the same request.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class UnfinishedRegistration:
         device: AttestedDevice | None = None,
         authenticated: Authenticated | None = None,
         resume: OperationRow | None = None,
+        read: Context | None = None,
     ) -> None:
         self.operation = operation
         self.key = key
@@ -60,6 +62,7 @@ class UnfinishedRegistration:
         self._device = device
         self._authenticated = authenticated
         self._resume = resume
+        self._just_read = read
         self.task = asyncio.get_running_loop().create_task(self._carry_out())
 
     async def keep(self) -> None:
@@ -95,7 +98,8 @@ class UnfinishedRegistration:
 
     async def _read(self) -> tuple[Context, EnrolledDevice]:
         """Read again what may have changed. Raises Unauthorized where the enrollment does not admit the device now."""
-        context = await self._workshop.contexts.read(*self.key)
+        context = self._just_read or await self._workshop.contexts.read(*self.key)
+        self._just_read = None
         operation = context.operation
         if operation is not None and not self.operation.holds(operation):
             await self._take_over(operation)
@@ -146,7 +150,9 @@ class UnfinishedRegistration:
         else:
             chosen = operation.placement
         connector = self._workshop.connectors(linked_hub(context.service, chosen.hub_id))
-        await place(connector, chosen, device, proof, self._workshop.settings.hub_timeout)
+        await place(
+            connector, chosen, device, proof, self._workshop.settings.hub_timeout, first=context.registration is None
+        )
         self.steps.append(f"placed on {chosen.host_name}")
         repeated = previous is not None and previous.hub_id == chosen.hub_id
         return msgspec.structs.replace(

@@ -68,6 +68,7 @@ class RegistrationWorkflow:
         self._settings = settings
         self._owner = str(uuid.uuid4())
         self._running: dict[tuple[str, str], UnfinishedRegistration] = {}
+        self._judged: tuple[Verdict, Context] | None = None
 
     async def authenticate(self, claim: Claim) -> Authenticated | Challenge | Refused:
         """Whether the device is what it claims to be; a refusal is kept for the operator. Raises StoreUnavailable."""
@@ -80,6 +81,7 @@ class RegistrationWorkflow:
             key = lookup_keys(claim).registration_key
             context = await self._contexts.read(service_id, key)
             verdict = judge(claim, context.candidates(), started)
+            self._remember(verdict, context)
         except ProvisioningError as error:
             verdict = Refused(error)
         if isinstance(verdict, Refused):
@@ -124,7 +126,7 @@ class RegistrationWorkflow:
         if csr is not None and device.claim.api_version >= CSR_SINCE:
             raise InvalidArgument("A csr is not part of a status lookup.")
         service_id, key, version = device.service_id, device.registration_key, device.claim.api_version
-        context = await self._contexts.read(service_id, key)
+        context = self._just_read(device) or await self._contexts.read(service_id, key)
         if operation_id is None:
             return self._registration_status(context, device, version)
         guid = self._operation_ids.guid_of(operation_id, service_id, key)
@@ -175,9 +177,23 @@ class RegistrationWorkflow:
             device.service_id, device.claim.registration_id, device.group_key, device.proof, payload
         )
         unfinished = UnfinishedRegistration(
-            self._workshop, self._operation(), key, device=attested, authenticated=device
+            self._workshop, self._operation(), key, device=attested, authenticated=device, read=self._just_read(device)
         )
         return self._begin(unfinished)
+
+    def _remember(self, verdict: Verdict, context: Context) -> None:
+        """For what the same request asks next, in the same turn of the event loop: HTTPS asks at once."""
+        self._judged = (verdict, context)
+        asyncio.get_running_loop().call_soon(self._forget)
+
+    def _forget(self) -> None:
+        self._judged = None
+
+    def _just_read(self, device: Authenticated) -> Context | None:
+        """What was read to let the device in, if that was a moment ago."""
+        if self._judged is not None and self._judged[0] is device:
+            return self._judged[1]
+        return None
 
     def _resume_if_abandoned(self, rows: Iterable[OperationRow]) -> None:
         now = self._clock.now()

@@ -32,7 +32,7 @@ class Place:
 
     def __init__(self, table: str, *key: str, column: str = "sealed") -> None:
         parts = (table, *key, column)
-        self.associated_data = "".join(f"{len(part)}:{part};" for part in parts).encode()
+        self.associated_data = "".join([f"{len(part)}:{part};" for part in parts]).encode()
 
 
 def key_id(key: bytes) -> str:

@@ -121,6 +121,26 @@ def test_more_than_the_queue_holds_is_refused_at_once(tmp_path: Path) -> None:
     run(test)
 
 
+def test_who_holds_sqlites_own_lock_delays_writes_only(tmp_path: Path) -> None:
+    """Somebody looks into the file with a tool that knows nothing of turns."""
+
+    async def test() -> None:
+        database = tmp_path / "store.db"
+        async with opened(database) as store:
+            with closing(sqlite3.connect(database, isolation_level=None)) as tool:
+                tool.execute("BEGIN IMMEDIATE")
+                committing = asyncio.ensure_future(store.commit(Unit.of(Put(device("d")))))
+                for _ in range(100):  # turns of the loop, which the write does not hold up
+                    await asyncio.sleep(0)
+                assert await store.fetch([key_of(device("d"))]) == [None]
+                assert not committing.done()
+                tool.execute("COMMIT")
+            await committing
+            assert await store.fetch([key_of(device("d"))]) == [device("d")]
+
+    run(test)
+
+
 def test_reads_do_not_wait_for_writers(tmp_path: Path) -> None:
     async def test() -> None:
         database = tmp_path / "store.db"

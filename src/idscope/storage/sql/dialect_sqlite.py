@@ -55,7 +55,7 @@ class TurnLock:
         """Whether nobody else had the turn, so that it is ours now."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:  # somebody has it; or something else, which `take` tells
             return False
         return True
 
@@ -93,6 +93,20 @@ def connect(database: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def make_impatient(connection: sqlite3.Connection) -> None:
+    """From now on it fails at once where another process holds SQLite's own lock."""
+    connection.execute("PRAGMA busy_timeout = 0")
+
+
+def begin_patiently(connection: sqlite3.Connection) -> None:
+    """Begin to write on an impatient connection, waiting some seconds for SQLite's own lock. Blocks."""
+    connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_SECONDS * 1000)}")
+    try:
+        connection.execute(BEGIN_WRITE)
+    finally:
+        make_impatient(connection)
 
 
 def _require_wal(connection: sqlite3.Connection) -> None:

@@ -1,6 +1,5 @@
-"""Owns the store in one SQLite file: opening it, reading it, and the two threads that wait for the disk beside
-the event loop.
-It must not know any business rule."""
+"""Owns the store in one SQLite file: opening and reading it, writer and checkpoints. It must not know any business
+rule."""
 
 from __future__ import annotations
 

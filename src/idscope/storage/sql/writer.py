@@ -130,9 +130,7 @@ class Writer:
         """Run the statements of all that waits; the transaction is begun, unless there was a problem."""
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_LIMIT))]
         try:
-            if problem is not None:
-                raise problem
-            self._require_same_file()
+            self._require_ready(problem)
             outcomes = [self._unit(waiting.statements) for waiting in batch]
         except Exception as error:  # noqa: BLE001  # whatever it is, the callers must hear it
             self._undo()
@@ -221,8 +219,10 @@ class Writer:
             elif conditional and not changed:
                 raise ExpectationFailed(index)
 
-    def _require_same_file(self) -> None:
+    def _require_ready(self, problem: Exception | None) -> None:
         """A file that was deleted or replaced still takes writes, and loses them: nothing of it is acknowledged."""
+        if problem is not None:
+            raise problem
         if _identity_of(self._database) != self._identity:
             raise StoreUnavailable(reason=f"{self._database} was replaced while it was open")
 

@@ -9,9 +9,11 @@ from datetime import datetime
 
 import pytest
 
-from idscope.errors import HubTwinTooLarge, HubUnauthorized, HubUnavailable
+from idscope.attestation import Authenticated, Claim
+from idscope.errors import HubTwinTooLarge, HubUnauthorized, HubUnavailable, Unauthorized
+from idscope.model.api_version import CURRENT
 from idscope.model.device_identity import HubDevice, SymmetricKeys
-from idscope.registration import WorkflowSettings
+from idscope.registration import RegisterRequest, WorkflowSettings
 from idscope.secret import Secret
 from idscope.storage import Key, OperationRow, RegistrationRow
 from idscope.testing import FakeHubConnector, FaultyHubConnector, MemoryStore
@@ -119,6 +121,27 @@ async def test_registering_again_keeps_twin_capabilities_and_birth_and_renews_th
         assert not f.fake.devices["device"].iot_edge
         assert bytes(f.fake.twins["device"].tags) == b'{"a": 1}'
         assert [call.verb for call in f.fake.calls] == ["put", "read"], "created at once; then nothing differed"
+
+
+@scenario
+async def test_one_read_serves_one_request_and_a_connection_that_lives_on_reads_anew():
+    async with fixture() as f:
+        token = Secret(f.app.device_token("device", f.key))
+        claim = Claim(
+            id_scope=ID_SCOPE,
+            registration_id="device",
+            api_version=CURRENT,
+            wire="Mqtt",
+            peer="127.0.0.9",
+            tracking_id="t",
+            sas=token,
+        )
+        device = await f.app.workflow.authenticate(claim)
+        assert isinstance(device, Authenticated)
+        await asyncio.sleep(0)
+        await f.app.service("DELETE", "/enrollments/device")
+        with pytest.raises(Unauthorized):
+            await f.app.workflow.register(device, RegisterRequest("t"))
 
 
 @scenario

@@ -73,6 +73,7 @@ class Engine:
         self._observer = observer
         self._links: dict[Link, EngineLink] = {}
         self._asked_links = self._asked_sessions = 0
+        self._unanswered: list[Session] = []  # of a client that does not wait for the OPEN
         self._connection = Connection()
         self._collector = Collector()
         self._connection.collect(self._collector)
@@ -123,6 +124,11 @@ class Engine:
             self._connection.container = _CONTAINER + uuid.uuid4().hex
             self._connection.hostname = _HOST_NAME
             self._connection.open()
+            while self._unanswered:
+                session = self._unanswered.pop(0)
+                session.open()
+                if session.state & Session.REMOTE_CLOSED:
+                    session.close()
 
     def refuse(self, failure: Failure) -> None:
         """Close with the error, which the OPEN tells too where it was not sent yet (observed)."""
@@ -149,6 +155,7 @@ class Engine:
         for link in self._links.values():
             link.alive = False
         self._links.clear()
+        self._unanswered.clear()
         self._transport.unbind()
 
     # Events
@@ -171,7 +178,10 @@ class Engine:
             self.refuse(_TOO_MUCH)
             return
         session.incoming_capacity = self.limits.frame_bytes * self.limits.requests
-        session.open()
+        if self.is_open:
+            session.open()
+        else:  # proton would forget a BEGIN for which it is asked before the OPEN, as soon as output is taken
+            self._unanswered.append(session)
 
     def _on_link(self, event: Any) -> None:
         link = _as_link(cproton.pn_event_link(event))
@@ -216,7 +226,8 @@ class Engine:
             if link.session == session:
                 engine_link.alive = False
                 del self._links[link]
-        session.close()
+        if session not in self._unanswered:
+            session.close()
 
     def _on_close(self, _event: Any) -> None:
         self.open()

@@ -50,7 +50,7 @@ sdk: test-tools $(DEVELOPMENT) $(NODE_SDK) $(PYTHON_SDK) ## Drive the server wit
 fuzz: test-tools $(DEVELOPMENT) ## New random examples, and a million mutated inputs for each protocol machine (COUNT=, SEED=)
 	HYPOTHESIS_PROFILE=random $(BIN)/pytest tests/unit tests/contract tests/protocol tests/server
 	for machine in mqtt websocket amqp; do \
-		$(BIN)/python tests/protocol/$$machine/fuzz_$$machine.py $${SEED:-$$RANDOM} $${COUNT:-1000000}; \
+		PYTHONPATH=tests/captures:tests/protocol/websocket $(BIN)/python tests/protocol/$$machine/fuzz_$$machine.py $${SEED:-$$RANDOM} $${COUNT:-1000000}; \
 	done
 
 crash: test-tools $(DEVELOPMENT) ## Kill servers during writes, many times

@@ -1,29 +1,22 @@
-"""Feeds captured client bytes to the real HTTP protocol and router, signed anew. It must not know what the answers
-should be."""
+"""Feeds captured client bytes to the real HTTP protocol and router. It must not know what the answers should be."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
+
+from captured import Capture, Row, load_captures
 
 from idscope.frontends.http.front_end import HttpFrontEnd
+from idscope.frontends.websocket import WebSocketEndpoints
 from idscope.testing.application import Application
 
-FIXTURES = Path(__file__).parent / "https"
 PATIENCE = 10.0
 
-_TOKEN = re.compile(rb"SharedAccessSignature sr=(?P<sr>[^&\s]+)&\S+")
-_SIG = re.compile(rb"(?<=&sig=)[^&\s]+")
-_SE = re.compile(rb"(?<=&se=)\d+")
 _OPERATION = re.compile(rb"(?<=/operations/)[^?\s]+")
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -32,43 +25,25 @@ _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 class Connection:
     """One captured connection; `requests` are whole HTTP requests, as they were sent."""
 
-    group: str
-    file: str
-    kind: str
-    scenario: str
-    chain: tuple[str, ...]
+    capture: Capture
     requests: tuple[bytes, ...]
 
     @property
     def name(self) -> str:
-        return f"{self.group}/{self.file}"
+        return self.capture.name
 
     @property
-    def mechanism(self) -> str:
-        """How the device meant to prove itself."""
-        if self.chain:
-            return "x509"
-        return "tpm" if "tpm" in self.scenario else "symmetricKey"
+    def group(self) -> str:
+        return self.name.partition("/")[0]
+
+    @property
+    def row(self) -> Row:
+        return self.capture.row
 
 
 def load_connections() -> list[Connection]:
-    """All connections of the fixtures."""
-    found = []
-    for path in sorted(FIXTURES.glob("*.json")):
-        document = json.loads(path.read_text())
-        for one in document["connections"]:
-            stream = "".join(one["sent"]).encode("latin-1")
-            found.append(
-                Connection(
-                    document["group"],
-                    one["file"],
-                    one["kind"],
-                    one["scenario"],
-                    tuple(one["chain"]),
-                    tuple(split_requests(stream)),
-                )
-            )
-    return found
+    """All connections that are HTTPS from beginning to end."""
+    return [Connection(capture, tuple(split_requests(capture.stream))) for capture in load_captures("Http")]
 
 
 def split_requests(stream: bytes) -> Iterable[bytes]:
@@ -80,24 +55,6 @@ def split_requests(stream: bytes) -> Iterable[bytes]:
         assert len(rest) >= size, "the capture ends inside a body"
         yield head + b"\r\n\r\n" + rest[:size]
         stream = rest[size:]
-
-
-def sign_anew(request: bytes, key: str, expiry: int) -> bytes:
-    """The request with its token's `sig` and `se` made by this key, in the spelling, order and escapes of the old.
-
-    Everything else stays byte for byte; a request without a token is returned as it is.
-    """
-    token = _TOKEN.search(request)
-    if token is None:
-        return request
-    signed = hmac.new(base64.b64decode(key), token["sr"] + b"\n%d" % expiry, hashlib.sha256).digest()
-    old = _SIG.search(token[0])
-    assert old is not None
-    escaped = quote(base64.b64encode(signed), safe="/" if b"/" in old[0] else "")
-    if re.search(rb"%[0-9a-f]?[a-f]", old[0]):
-        escaped = re.sub("%..", lambda escape: escape[0].lower(), escaped)
-    new = _SE.sub(b"%d" % expiry, _SIG.sub(escaped.encode(), token[0]))
-    return request[: token.start()] + new + request[token.end() :]
 
 
 def with_operation_id(request: bytes, operation_id: str) -> bytes:
@@ -165,9 +122,11 @@ class _Wire(asyncio.Transport):
 class Replay:
     """One connection to an application, through the protocol class that a socket gets."""
 
-    def __init__(self, app: Application, chain: tuple[bytes, ...] = ()) -> None:
+    def __init__(
+        self, app: Application, chain: tuple[bytes, ...] = (), *, websocket: WebSocketEndpoints | None = None
+    ) -> None:
         self._wire = _Wire(chain)
-        self._protocol = HttpFrontEnd(app.router, clock=app.clock).protocol_factory()
+        self._protocol = HttpFrontEnd(app.router, clock=app.clock, websocket=websocket).protocol_factory()
 
     def __enter__(self) -> Self:
         self._protocol.connection_made(self._wire)

@@ -4,22 +4,21 @@ be."""
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import amqp_frames as amqp
 from amqp_frames import Described, Frame, Symbol, Ulong
+from captured import KEY
 
+from idscope.events import Wire as WireName
+from idscope.frontends.amqp.connection import AmqpProtocol
 from idscope.frontends.amqp.front_end import AmqpFrontEnd
 from idscope.frontends.amqp.limits import AmqpLimits
 from idscope.frontends.amqp.session import AmqpUseCases
 from idscope.testing.application import ID_SCOPE, Application, sas_token
 
 PATIENCE = 10.0
-KEY = base64.b64encode(hashlib.sha256(b"the key of a test").digest()).decode()
 
 
 class Wire(asyncio.Transport):
@@ -52,7 +51,10 @@ class Wire(asyncio.Transport):
 
 
 class Device:
-    """One connection; `sent` are all headers and frames that the server sent so far."""
+    """One connection; `sent` are all headers and frames that the server sent so far.
+
+    `tunnel` makes what stands between the transport and the protocol that it is given the factory of.
+    """
 
     def __init__(
         self,
@@ -62,13 +64,20 @@ class Device:
         limits: AmqpLimits | None = None,
         strict: bool = False,
         cut: Callable[[bytes], Iterable[bytes]] = lambda data: [data],
+        wire: WireName = "Amqp",
+        tunnel: Callable[[Callable[[], asyncio.Protocol]], Any] | None = None,
     ) -> None:
         self.app = app
         self.wire = Wire(chain)
         use_cases = AmqpUseCases(app.workflow, app.clock, strict_api_versions=strict)
-        self.front_end = AmqpFrontEnd(use_cases, limits=limits)
-        self.protocol = self.front_end.protocol_factory()
+        self.front_end = AmqpFrontEnd(use_cases, wire=wire, limits=limits)
+        self.inside: AmqpProtocol  # from `connection_made` on
+        self.protocol = self._make() if tunnel is None else tunnel(self._make)
         self._cut = cut
+
+    def _make(self) -> AmqpProtocol:
+        self.inside = self.front_end.protocol_factory()
+        return self.inside
 
     def __enter__(self) -> Self:
         self.protocol.connection_made(self.wire)
@@ -163,7 +172,3 @@ def credit(handle: int, messages: int) -> bytes:
 async def enroll(app: Application, registration_id: str, **members: Any) -> None:
     attestation = {"type": "symmetricKey", "symmetricKey": {"primaryKey": KEY, "secondaryKey": KEY}}
     await app.enroll(registration_id, attestation=attestation, **members)
-
-
-def signature(resource: bytes, expiry: int) -> bytes:
-    return base64.b64encode(hmac.new(base64.b64decode(KEY), resource + b"\n%d" % expiry, hashlib.sha256).digest())

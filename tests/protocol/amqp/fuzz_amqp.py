@@ -1,7 +1,7 @@
 """Feeds the AMQP front end with what nobody should send: mutated captures, cut anywhere. It must not know what is
 right, only what must never happen: an exception, output without end, a connection that never ends.
 
-    python tests/protocol/amqp/fuzz_amqp.py SEED COUNT
+    PYTHONPATH=tests/captures:tests/protocol/websocket python tests/protocol/amqp/fuzz_amqp.py SEED COUNT
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator
 
 import amqp_frames as amqp
-from amqp_captures import Capture, load_captures, sign_anew
 from amqp_device import Device, enroll
+from captured import Capture, load_captures, sign_anew
 
 from idscope.testing.application import Application
 
@@ -23,10 +23,10 @@ _OUTPUT_LIMIT = 256 * 1024
 
 async def fuzz(seed: int, count: int) -> None:
     """So many mutated connections; raises where one of them breaks a promise."""
-    captures = load_captures()
+    captures = load_captures("Amqp")
     random_source = random.Random(seed)
     async with Application() as app:
-        for registration_id in sorted({one.registration_id for one in captures}):
+        for registration_id in sorted({one.row.scenario for one in captures}):
             await enroll(app, registration_id)
         for number in range(count):
             stream = mutate(random_source, choose(random_source, captures, app.expiry))

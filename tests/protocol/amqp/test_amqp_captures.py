@@ -1,36 +1,36 @@
-"""The client side of what Microsoft's device SDKs sent over AMQP, replayed: every rule that a client depends on holds
-for every answer. It must not know how the server reaches an answer."""
+"""The client side of what Microsoft's device SDKs sent over AMQP, on port 5671 and inside WebSockets, replayed: every
+rule that a client depends on holds for every answer. It must not know how the server reaches an answer."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import amqp_frames as amqp
 import pytest
-from amqp_captures import Capture, load_captures, load_table, sign_anew
-from amqp_device import Device, enroll
+from amqp_device import Device
 from amqp_frames import Described, Frame
+from captured import Capture, certificate_of, clock_for, enroll, load_captures, sign_anew
+from websocket_tunnel import CUTS, Cut, Tunnel, whole
 
 from idscope.protocols.amqp.mechanisms import TpmToken, tpm
 from idscope.protocols.amqp.sasl import Outcome, SaslServer, State
 from idscope.testing.application import Application
-from idscope.testing.certificates import CertificateMaker
 
-CAPTURES = load_captures()
-TABLE = load_table()
+CAPTURES = load_captures("Amqp", "AmqpWs")
 _OPERATION = re.compile(rb"(?<=iotdps-operation-id\xa1\x37)[45]\.[0-9a-f.-]{53}")
 
 
 def with_verdict(*verdicts: str) -> list[Capture]:
-    return [one for one in CAPTURES if TABLE[one.name]["verdict"] in verdicts]
+    return [one for one in CAPTURES if one.row.verdict in verdicts]
 
 
-SERVED = with_verdict("assigned")
+SERVED = with_verdict("assigned", "let in")
+CERTIFIED = [one for one in SERVED if one.row.proof == "x509"]
 each_served = pytest.mark.parametrize("capture", SERVED, ids=lambda one: one.name)
 
 
@@ -54,16 +54,25 @@ def _frames(side: list[bytes | Frame], performative: int) -> list[Frame]:
     return [one for one in side if isinstance(one, Frame) and one.performative == performative]
 
 
-def replay(capture: Capture, cut: Callable[[bytes], Iterable[bytes]] = lambda data: [data]) -> Replayed:
+@functools.cache
+def replay(capture: Capture, cut: Cut = whole, *, enrolled: bool = True) -> Replayed:
     """The connection again: the token signed anew, and polls for the operation that this server made."""
-    return asyncio.run(_replay(capture, cut))
+    return asyncio.run(_replay(capture, cut, enrolled=enrolled))
 
 
-async def _replay(capture: Capture, cut: Callable[[bytes], Iterable[bytes]]) -> Replayed:
-    chain = CertificateMaker.self_signed(capture.registration_id).der_chain() if capture.chain else ()
-    async with Application() as app:
-        await enroll(app, capture.registration_id)
-        with Device(app, chain=chain, cut=cut) as device:
+def device_of(app: Application, capture: Capture, chain: tuple[bytes, ...] = (), cut: Cut = whole) -> Device:
+    if not capture.upgrade:
+        return Device(app, chain=chain, cut=cut)
+    tunnel = functools.partial(Tunnel, app, capture, capture.sent, cut)
+    return Device(app, chain=chain, wire="AmqpWs", tunnel=tunnel)
+
+
+async def _replay(capture: Capture, cut: Cut, *, enrolled: bool) -> Replayed:
+    certificate = certificate_of(capture)
+    async with Application(clock=clock_for(certificate)) as app:
+        if enrolled:
+            await enroll(app, capture.row.scenario, certificate)
+        with device_of(app, capture, certificate.der_chain() if certificate else (), cut) as device:
             client = b""
             for segment in capture.sent:
                 await _settled(device)
@@ -71,8 +80,10 @@ async def _replay(capture: Capture, cut: Callable[[bytes], Iterable[bytes]]) -> 
                 client += data
                 device.feed(data)
             await _settled(device)
-            whole = client if amqp.SASL[:5] in client[:8] or amqp.AMQP in client else b""
-            return Replayed(capture, list(amqp.split(whole)), device.sent, device.wire.closed)
+            said = list(amqp.split(client))
+            if _frames(said, amqp.CLOSE):
+                await device.until(lambda: device.wire.closed)
+            return Replayed(capture, said, device.sent, device.wire.closed)
 
 
 def _renewed(device: Device, data: bytes) -> bytes:
@@ -85,7 +96,7 @@ def _renewed(device: Device, data: bytes) -> bytes:
 async def _settled(device: Device) -> None:
     """Until the device has what it waits for before it goes on."""
     await device.until(lambda: device.wire.closed or not device.wire.reading_paused)
-    session = device.protocol._session
+    session = device.inside._session
     if session is not None:
         await device.until(lambda: not session.is_busy)
 
@@ -101,16 +112,13 @@ def document(frame: Frame) -> Any:
     return json.loads(sections(frame)[amqp.DATA])
 
 
-def test_every_capture_has_a_row() -> None:
-    assert {one.name for one in CAPTURES} == set(TABLE)
-
-
 @each_served
 def test_served_connections_are_let_in(capture: Capture) -> None:
     replayed = replay(capture)
-    assert [frame.field(0) for frame in replayed.of_server(amqp.MECHANISMS)] == [["PLAIN"]]
-    assert [frame.field(0) for frame in replayed.of_server(amqp.OUTCOME)] == [0]
-    assert next(one for one in replayed.server if isinstance(one, bytes)) == amqp.SASL
+    signed = capture.row.proof == "symmetricKey"
+    assert [frame.field(0) for frame in replayed.of_server(amqp.MECHANISMS)] == ([["PLAIN"]] if signed else [])
+    assert [frame.field(0) for frame in replayed.of_server(amqp.OUTCOME)] == ([0] if signed else [])
+    assert next(one for one in replayed.server if isinstance(one, bytes)) == (amqp.SASL if signed else amqp.AMQP)
 
 
 @each_served
@@ -180,7 +188,7 @@ def test_an_answer_is_one_data_section_with_the_documented_members(capture: Capt
         answered = document(frame)
         assert re.fullmatch(r"4\.[0-9a-f]{16}\.[0-9a-f-]{36}", answered["operationId"])
         assert answered["status"] == answered["registrationState"]["status"] == "assigned"
-        assert answered["registrationState"]["registrationId"] == capture.registration_id
+        assert answered["registrationState"]["registrationId"] == capture.row.scenario
         assert "payload" not in answered["registrationState"]
         assert b":null" not in sections(frame)[amqp.DATA]
 
@@ -205,16 +213,23 @@ def test_a_close_is_answered(capture: Capture) -> None:
 
 
 @each_served
-def test_cuts_between_bytes_change_nothing(capture: Capture) -> None:
-    whole = replay(capture)
-    cut = replay(capture, lambda data: [data[at : at + 1] for at in range(len(data))])
+@pytest.mark.parametrize("cut", [cut for cut in CUTS if cut is not whole])
+def test_cuts_change_nothing(capture: Capture, cut: Cut) -> None:
+    pieces, at_once = replay(capture, cut), replay(capture)
     ours = (amqp.ATTACH, amqp.DISPOSITION, amqp.TRANSFER, amqp.DETACH, amqp.END, amqp.CLOSE)
-    assert [len(cut.of_server(one)) for one in ours] == [len(whole.of_server(one)) for one in ours]
+    assert [len(pieces.of_server(one)) for one in ours] == [len(at_once.of_server(one)) for one in ours]
 
 
-@pytest.mark.parametrize("capture", with_verdict("401002"), ids=lambda one: one.name)
-def test_a_certificate_that_admits_nobody_is_refused_in_the_request(capture: Capture) -> None:
-    replayed = replay(capture)
+@each_served
+def test_whoever_asks_is_answered_and_nobody_else(capture: Capture) -> None:
+    asked = len(replay(capture).of_client(amqp.TRANSFER))
+    assert bool(asked) is (capture.row.verdict == "assigned")
+    assert len(replay(capture).of_server(amqp.TRANSFER)) == asked
+
+
+@pytest.mark.parametrize("capture", [one for one in CERTIFIED if one.row.sdk != "Java"], ids=lambda one: one.name)
+def test_a_certificate_that_nobody_enrolled_is_refused_in_the_request(capture: Capture) -> None:
+    replayed = replay(capture, enrolled=False)
     assert not replayed.of_server(amqp.MECHANISMS)
     assert len(replayed.of_server(amqp.OPEN)) == 1
     outcomes = [frame.field(4) for frame in replayed.of_server(amqp.DISPOSITION)]
@@ -225,10 +240,10 @@ def test_a_certificate_that_admits_nobody_is_refused_in_the_request(capture: Cap
         assert json.loads(error.value[1])["errorCode"] == 401002
 
 
-@pytest.mark.parametrize("capture", with_verdict("open-error"), ids=lambda one: one.name)
-def test_a_certificate_refused_before_the_open_is_told_in_it(capture: Capture) -> None:
-    """One client sends its links along with the OPEN (form observed on the real service)."""
-    replayed = replay(capture)
+@pytest.mark.parametrize("capture", [one for one in CERTIFIED if one.row.sdk == "Java"], ids=lambda one: one.name)
+def test_quirk_java_sends_its_links_along_with_the_open_and_is_refused_there(capture: Capture) -> None:
+    """The form is that of the real service (observed)."""
+    replayed = replay(capture, enrolled=False)
     (opened,), (closed,) = replayed.of_server(amqp.OPEN), replayed.of_server(amqp.CLOSE)
     error = opened.field(9)["com.microsoft:open-error"]
     assert error.descriptor == amqp.ERROR
@@ -237,7 +252,7 @@ def test_a_certificate_refused_before_the_open_is_told_in_it(capture: Capture) -
     assert json.loads(error.value[1])["errorCode"] == 401002
 
 
-@pytest.mark.parametrize("capture", with_verdict("tpm"), ids=lambda one: one.name)
+@pytest.mark.parametrize("capture", with_verdict("not offered"), ids=lambda one: one.name)
 def test_a_tpm_is_not_offered_before_it_can_be_judged(capture: Capture) -> None:
     replayed = asyncio.run(_replay_login(capture))
     assert replayed == 1
@@ -245,13 +260,13 @@ def test_a_tpm_is_not_offered_before_it_can_be_judged(capture: Capture) -> None:
 
 async def _replay_login(capture: Capture) -> int:
     async with Application() as app:
-        with Device(app) as device:
+        with device_of(app, capture) as device:
             device.feed(capture.sent[0])
             device.feed(capture.sent[1])
             return int((await device.frame(amqp.OUTCOME)).field(0))
 
 
-@pytest.mark.parametrize("capture", with_verdict("tpm"), ids=lambda one: one.name)
+@pytest.mark.parametrize("capture", with_verdict("not offered"), ids=lambda one: one.name)
 def test_a_tpms_own_words_lead_the_machine_to_its_token(capture: Capture) -> None:
     machine = SaslServer({"TPM": tpm})
     blob = bytes(range(256)) * 3 + bytes(19)
@@ -261,7 +276,7 @@ def test_a_tpms_own_words_lead_the_machine_to_its_token(capture: Capture) -> Non
         machine.receive(stream[at : at + 1])
         if machine.state is State.BLOB:
             assert machine.wanted is not None
-            assert machine.wanted.name == capture.registration_id
+            assert machine.wanted.name == capture.row.scenario
             assert len(machine.wanted.endorsement_key) == 316
             machine.provide(blob)
         challenges += [one.field(0) for one in _frames(list(amqp.split(machine.take_output())), amqp.CHALLENGE)]

@@ -11,8 +11,10 @@ from typing import Any
 
 import amqp_frames as amqp
 import pytest
-from amqp_device import KEY, Device, enroll, link
+from amqp_device import Device, enroll, link
 from amqp_frames import Described, Frame, Symbol, Ulong
+from captured import KEY, clock_for
+from captured import enroll as enroll_with
 
 from idscope.errors import ServiceUnavailable
 from idscope.frontends.amqp.limits import AmqpLimits
@@ -366,6 +368,25 @@ def test_everything_at_once_after_the_login() -> None:
         assert device.frames(amqp.FLOW)[-1].field(6) == 10
 
     play(scene)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_everything_at_once_with_a_certificate(ended: bool) -> None:
+    """quirk: the same client without a login. Who is refused is told in the OPEN, so its BEGIN is answered later."""
+    certificate = CertificateMaker.self_signed("a-device")
+    head = amqp.AMQP + amqp.frame(amqp.OPEN, "", "host:5671") + amqp.frame(amqp.BEGIN, None, 0, 100, 100)
+    links = link(0, ADDRESS, receiver=True) + link(1, ADDRESS, receiver=False)
+
+    async def run() -> list[int | None]:
+        async with Application(clock=clock_for(certificate)) as app:
+            await enroll_with(app, "a-device", certificate)
+            with Device(app, chain=certificate.der_chain()) as device:
+                device.feed(head + links + (amqp.frame(amqp.END) if ended else b""))
+                await device.frame(amqp.END if ended else amqp.FLOW)
+                return [one.performative for one in device.sent if isinstance(one, Frame)]
+
+    told = [one for one in asyncio.run(run()) if one != amqp.FLOW]
+    assert told == [amqp.OPEN, amqp.BEGIN, *([amqp.END] if ended else [amqp.ATTACH, amqp.ATTACH])]
 
 
 # Limits and ends

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import amqp_frames as amqp
 import pytest
-from amqp_device import KEY, enroll, link
+from amqp_device import enroll, link
 from amqp_frames import Frame, Symbol
+from captured import KEY
 
 from idscope.frontends.amqp.front_end import AmqpFrontEnd
 from idscope.frontends.amqp.limits import AmqpLimits

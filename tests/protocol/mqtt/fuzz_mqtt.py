@@ -1,6 +1,6 @@
 """Feeds mutated captures to the MQTT session: whatever comes, it raises nothing, ends, and keeps within its limits.
 
-python tests/protocol/mqtt/fuzz_mqtt.py SEED COUNT
+PYTHONPATH=tests/captures:tests/protocol/websocket python tests/protocol/mqtt/fuzz_mqtt.py SEED COUNT
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import sys
 
-from mqtt_captures import load_captures
+from captured import load_captures
 
 from idscope.protocols.mqtt import Closed, Connect, Publish, Session, SessionLimits, State, Subscribe
 
@@ -19,7 +19,7 @@ _TELLING = (0x00, 0x01, 0x7F, 0x80, 0xFF, 0x10, 0x32, 0x82, 0xA2, 0xC0, 0xE0)
 def fuzz(seed: int, count: int) -> int:
     """Runs so many mutated streams; how many of them ended in a protocol error. Raises AssertionError."""
     draw = random.Random(seed)
-    streams = [capture.stream for capture in load_captures()]
+    streams = [capture.stream for capture in load_captures("Mqtt")]
     return sum(_run(mutate(draw.choice(streams), streams, draw), draw) for _ in range(count))
 
 

@@ -1,4 +1,5 @@
-"""What Microsoft's device SDKs sent on port 8883, through the session: every packet, however the stream is cut."""
+"""What Microsoft's device SDKs sent over MQTT, on port 8883 and inside WebSockets, through the session: every packet,
+however the stream is cut."""
 
 from __future__ import annotations
 
@@ -6,12 +7,11 @@ import re
 from collections.abc import Iterable
 
 import pytest
-from mqtt_captures import Capture, load_captures, load_table
+from captured import Capture, load_captures
 
 from idscope.protocols.mqtt import Closed, Connect, Delivered, Event, Publish, Session, Subscribe, Unsubscribe
 
-CAPTURES = load_captures()
-TABLE = load_table()
+CAPTURES = [one for one in load_captures("Mqtt", "MqttWs") if one.sent]
 
 # device-protocols.md, B.1 and G: the two grammars of a user name.
 USER_NAMES = {
@@ -44,11 +44,6 @@ def events(pieces: Iterable[bytes]) -> list[Event]:
     return found
 
 
-def test_every_capture_has_its_row() -> None:
-    assert {capture.name for capture in CAPTURES} == set(TABLE)
-    assert len(CAPTURES) == 75
-
-
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda capture: capture.name)
 def test_every_packet_is_read_wherever_the_stream_is_cut(capture: Capture) -> None:
     found = events(capture.sent)
@@ -59,17 +54,17 @@ def test_every_packet_is_read_wherever_the_stream_is_cut(capture: Capture) -> No
     assert kinds[0] is Connect
     assert set(kinds[1:]) <= {Subscribe, Publish, Unsubscribe, Closed}
     closed = [event for event in found if isinstance(event, Closed)]
-    assert [event.orderly for event in closed] == ([True] if TABLE[capture.name]["ends"] == "disconnect" else [])
+    assert [event.orderly for event in closed] == ([True] if capture.row.ends == "disconnect" else [])
 
 
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda capture: capture.name)
 def test_the_connect_is_as_the_facts_say(capture: Capture) -> None:
-    row = TABLE[capture.name]
+    row = capture.row
     connect = events(capture.sent)[0]
     assert isinstance(connect, Connect)
-    named = USER_NAMES[row["service"]].match(connect.user_name or "")
+    named = USER_NAMES["hub" if row.verdict == "hub" else "provisioning"].match(connect.user_name or "")
     assert named is not None
     assert connect.client_id == named[1]
     assert connect.will is None
-    assert (connect.password is None) == (row["proof"] == "x509")
-    assert bool(capture.chain) == (row["proof"] == "x509")
+    assert (connect.password is None) == (row.proof == "x509")
+    assert bool(capture.chain) == (row.proof == "x509")

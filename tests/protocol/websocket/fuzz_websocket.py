@@ -1,7 +1,7 @@
 """Feeds mutated captures to an HTTP connection with WebSockets: whatever comes, it raises nothing, says nothing after
 its end, and keeps within its limits.
 
-python tests/protocol/websocket/fuzz_websocket.py SEED COUNT
+PYTHONPATH=tests/captures:tests/protocol/websocket python tests/protocol/websocket/fuzz_websocket.py SEED COUNT
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import asyncio
 import random
 import sys
 
-from websocket_wire import Capture, Connection, Echo, client_frame, load_captures
+from captured import Capture, load_captures
+from websocket_wire import Connection, Echo, client_frame
 
 from idscope.frontends.websocket import WebSocketLimits
 
@@ -38,7 +39,7 @@ def fuzz(seed: int, count: int) -> dict[str, int]:
 
 async def _fuzz(seed: int, count: int) -> dict[str, int]:
     draw = random.Random(seed)
-    captures = [one for one in load_captures() if one.stream]
+    captures = [one for one in load_captures("MqttWs", "AmqpWs") if one.frames]
     ended = {"open": 0, "closed": 0, "failed": 0}
     for _ in range(count):
         ended[await _run(draw.choice(captures), captures, draw)] += 1
@@ -62,15 +63,15 @@ def mutate(stream: bytes, others: list[Capture], draw: random.Random) -> bytes:
             case 4:
                 data[0:0] = draw.choice(_FRAMES)
             case _:
-                data[at:] = draw.choice(others).stream[draw.randrange(20) :]
+                data[at:] = draw.choice(others).framed[draw.randrange(20) :]
     return bytes(data)
 
 
 async def _run(capture: Capture, others: list[Capture], draw: random.Random) -> str:
     connection = Connection(Echo, limits=LIMITS)
-    inside = await connection.open(capture.request.replace(b"/:10443", b""))
+    inside = await connection.open(capture.upgrade.replace(b"/:10443", b""))
     bridge = connection.wire.protocol
-    stream = mutate(capture.stream, others, draw)
+    stream = mutate(capture.framed, others, draw)
     at, sent = 0, 0
     while at < len(stream):
         piece = stream[at : at + draw.choice((1, 3, 50, 4096))]

@@ -1,15 +1,12 @@
 """Owns what these tests stand on: a transport that keeps what is written, protocols for the inside, a small reader and
-writer of frames of its own, and the captures. It must not know what any test expects.
+writer of frames of its own. It must not know what any test expects.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from idscope.clock import SystemClock
@@ -211,32 +208,3 @@ def client_frame(
     if mask is None:
         return head + payload
     return head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
-
-
-@dataclass(frozen=True)
-class Capture:
-    """One connection: the upgrade request, and what followed as it was cut."""
-
-    name: str
-    request: bytes
-    pieces: tuple[bytes, ...]
-
-    @property
-    def stream(self) -> bytes:
-        return b"".join(self.pieces)
-
-    @property
-    def payload(self) -> bytes:
-        """The stream that the client means."""
-        return b"".join(payload for opcode, _, payload in deframe(self.stream) if opcode in (0, 2))
-
-
-def load_captures() -> list[Capture]:
-    """All connections of the fixtures."""
-    found = []
-    for path in sorted((Path(__file__).parent / "captures").glob("*.json")):
-        document = json.loads(path.read_text())
-        for one in document["connections"]:
-            pieces = tuple(base64.b64decode(part) for part in one["frames"])
-            found.append(Capture(f"{document['group']}/{one['file']}", one["request"].encode("latin-1"), pieces))
-    return found

@@ -1,26 +1,25 @@
-"""A device that speaks MQTT to a front end over a transport in memory, and captured bytes signed anew. It must not know
-what the answers should be; its own codec is a second one, so that the code under test does not judge itself."""
+"""A device that speaks MQTT to a front end over a transport in memory. It must not know what the answers should be; its
+own codec is a second one, so that the code under test does not judge itself."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
+import functools
 import json
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
+
+from captured import Capture
+from websocket_tunnel import Cut, Tunnel, whole
 
 from idscope.frontends.mqtt.front_end import MqttFrontEnd, MqttLimits
 from idscope.frontends.mqtt.provisioning import Provisioning, ProvisioningOptions
 from idscope.frontends.mqtt.side import HubDoor
 from idscope.testing.application import ID_SCOPE, Application
 
-CAPTURES = Path(__file__).parents[3] / "protocol/mqtt/captures"
 PATIENCE = 10.0
 ANSWERS = "$dps/registrations/res/#"
 REGISTER = "$dps/registrations/PUT/iotdps-register/?$rid=r1"
@@ -154,11 +153,21 @@ class Wire(asyncio.Transport):
 
 
 class Device:
-    """One connection to a front end: `with Device(front) as device: device.send(…); await device.said()`."""
+    """One connection to a front end: `with Device(front) as device: device.send(…); await device.said()`.
 
-    def __init__(self, front: MqttFrontEnd, chain: tuple[bytes, ...] = (), *, websocket: bool = False) -> None:
+    `tunnel` makes what stands between the transport and the protocol that it is given the factory of.
+    """
+
+    def __init__(
+        self,
+        front: MqttFrontEnd,
+        chain: tuple[bytes, ...] = (),
+        *,
+        websocket: bool = False,
+        tunnel: Callable[[Callable[[], asyncio.Protocol]], Any] | None = None,
+    ) -> None:
         self.wire = Wire(chain, websocket=websocket)
-        self.protocol = front.protocol_factory()
+        self.protocol = front.protocol_factory() if tunnel is None else tunnel(front.protocol_factory)
         self._taken = 0
 
     def __enter__(self) -> Self:
@@ -222,23 +231,18 @@ def user_name(registration_id: str, *, id_scope: str = ID_SCOPE, version: str = 
 
 # Captured bytes
 
-_TOKEN = re.compile(rb"SharedAccessSignature sr=(?P<sr>[^&]+)&\S+")
+
+def captured_device(
+    app: Application, front: MqttFrontEnd, capture: Capture, chain: tuple[bytes, ...], cut: Cut
+) -> tuple[Device, Cut]:
+    """A device, and how to cut what it sends: in a WebSocket the frames are cut, not the packets in them."""
+    if not capture.upgrade:
+        return Device(front, chain), cut
+    tunnel = functools.partial(Tunnel, app, capture, split(capture.stream), cut)
+    return Device(front, chain, tunnel=tunnel), whole
+
+
 _OPERATION = re.compile(rb"(?<=&operationId=)[^&]+")
-
-
-def sign_anew(sent: bytes, key: str, expiry: int) -> bytes:
-    """The CONNECT with its token's `sig` and `se` made by this key, in the spelling, order and escapes of the old."""
-    token = _TOKEN.search(sent)
-    if token is None:
-        return sent
-    signed = hmac.new(base64.b64decode(key), token["sr"] + b"\n%d" % expiry, hashlib.sha256).digest()
-    escaped = quote(base64.b64encode(signed), safe="")
-    if re.search(rb"%[0-9a-f]?[a-f]", token[0]):
-        escaped = re.sub("%..", lambda escape: escape[0].lower(), escaped)
-    new = re.sub(rb"(?<=&sig=)[^&\s]+", escaped.encode(), token[0])
-    new = re.sub(rb"(?<=&se=)\d+", b"%d" % expiry, new)
-    assert token.end() == len(sent), "the password is the last field"
-    return packet(sent[0], sent[_header(sent) : token.start() - 2] + text(new))
 
 
 def topic_of(sent: bytes) -> str:

@@ -1,69 +1,34 @@
-"""What Microsoft's device SDKs sent on port 8883, signed anew and served: the verdict of each row in captures.toml."""
+"""What Microsoft's device SDKs sent over MQTT, on port 8883 and inside WebSockets, signed anew and served: the verdict
+of each row in captures.toml. It must not know how the server reaches an answer."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import re
-import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from mqtt_device import CAPTURES, DISCONNECT, Device, Said, front_end, sign_anew, split, topic_of, with_operation_id
+from captured import Capture, certificate_of, clock_for, enroll, load_captures, sign_anew
+from mqtt_device import DISCONNECT, Device, Said, captured_device, front_end, split, topic_of, with_operation_id
+from websocket_tunnel import CUTS, Cut, whole
 
-from idscope.frontends.mqtt.front_end import MqttFrontEnd
 from idscope.testing.application import Application
 
-# Any 32 bytes: the devices' own keys are not known.
-KEY = base64.b64encode(bytes(range(32))).decode()
-_REGISTRATION = re.compile(rb"0ne00ABCDEF/registrations/([^/]+)/")
+CAPTURES = load_captures("Mqtt", "MqttWs")
 
 
-@dataclass(frozen=True)
-class Capture:
-    name: str
-    verdict: str
-    chain: tuple[bytes, ...]
-    packets: tuple[bytes, ...]
-
-    @property
-    def registration_id(self) -> str | None:
-        named = _REGISTRATION.search(self.packets[0])
-        return named[1].decode() if named else None
+def with_verdict(*verdicts: str) -> list[Capture]:
+    return [one for one in CAPTURES if one.row.verdict in verdicts]
 
 
-def load() -> list[Capture]:
-    rows = tomllib.loads((CAPTURES / "captures.toml").read_text())["capture"]
-    verdicts = {row["file"]: row["verdict"] for row in rows}
-    found = []
-    for path in sorted(CAPTURES.glob("*.json")):
-        document = json.loads(path.read_text())
-        for one in document["connections"]:
-            name = f"{document['group']}/{one['file']}"
-            packets = split("".join(one["sent"]).encode("latin-1"))
-            chain = tuple(subject.encode() for subject in one["chain"])  # no certificate that anybody enrolled
-            found.append(Capture(name, verdicts[name], chain, tuple(packets)))
-    return found
-
-
-ALL = load()
-
-
-def whole(sent: bytes) -> list[bytes]:
-    return [sent]
-
-
-def bytewise(sent: bytes) -> list[bytes]:
-    return [bytes((byte,)) for byte in sent]
+CERTIFIED = [one for one in with_verdict("assigned") if one.row.proof == "x509"]
 
 
 class Served:
     """Sends a capture packet by packet, waiting for what each is owed, and keeps the answers."""
 
-    def __init__(self, device: Device, expiry: int, cut: Callable[[bytes], list[bytes]]) -> None:
+    def __init__(self, device: Device, expiry: int, cut: Cut) -> None:
         self.device = device
         self.expiry = expiry
         self.cut = cut
@@ -73,7 +38,7 @@ class Served:
     async def send(self, sent: bytes) -> None:
         kind = sent[0] >> 4
         if kind == 1:
-            sent = sign_anew(sent, KEY, self.expiry)
+            sent = sign_anew(sent, self.expiry)
         elif kind == 3 and self.answers and b"&operationId=" in sent:
             sent = with_operation_id(sent, self.answers[0].json().get("operationId", "none"))
         for piece in self.cut(sent):
@@ -92,17 +57,32 @@ class Served:
                 assert (await self.device.said()).first == 0xB0
 
 
-async def serve(app: Application, front: MqttFrontEnd, capture: Capture, cut: Callable[[bytes], list[bytes]]) -> Served:
-    with Device(front, capture.chain) as device:
-        served = Served(device, app.expiry, cut)
-        for sent in capture.packets:
+async def serve(app: Application, capture: Capture, chain: tuple[bytes, ...], cut: Cut) -> Served:
+    packets = split(capture.stream)
+    device, left = captured_device(app, front_end(app), capture, chain, cut)
+    with device:
+        served = Served(device, app.expiry, left)
+        for sent in packets:
             await served.send(sent)
             if served.connack != b"\0\0":
                 break
-        if capture.packets[-1] == DISCONNECT or served.connack != b"\0\0":
+        if packets[-1] == DISCONNECT or served.connack != b"\0\0":
             await device.ended()
         assert device.silent, "nothing is pushed"
     return served
+
+
+def replay(capture: Capture, cut: Cut, *, enrolled: bool = True) -> Served:
+    """The connection again, by default of an enrolled device."""
+
+    async def run() -> Served:
+        certificate = certificate_of(capture)
+        async with Application(clock=clock_for(certificate)) as app, asyncio.timeout(20):
+            if enrolled:
+                await enroll(app, capture.row.scenario, certificate)
+            return await serve(app, capture, certificate.der_chain() if certificate else (), cut)
+
+    return asyncio.run(run())
 
 
 def rid(sent: bytes) -> str:
@@ -114,33 +94,66 @@ def without_nulls(value: Any) -> bool:
     return value is not None and all(map(without_nulls, children))
 
 
-@pytest.mark.parametrize("cut", [whole, bytewise])
-@pytest.mark.parametrize("capture", ALL, ids=lambda capture: capture.name)
-def test_the_capture_gets_its_verdict(capture: Capture, cut: Callable[[bytes], list[bytes]]) -> None:
-    async def run() -> None:
+def asked(capture: Capture) -> list[bytes]:
+    return [sent for sent in split(capture.stream) if sent[0] >> 4 == 3]
+
+
+def answered(capture: Capture, served: Served, status: int) -> Iterable[Any]:
+    """The answers' documents; what holds for every answer is asserted."""
+    assert served.connack == b"\0\0"
+    assert len(served.answers) == len(asked(capture))
+    for sent, answer in zip(asked(capture), served.answers, strict=True):
+        assert answer.topic == f"$dps/registrations/res/{status}/?$rid={rid(sent)}"
+        assert without_nulls(answer.json())
+        yield answer.json()
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("capture", with_verdict("assigned"), ids=lambda capture: capture.name)
+def test_a_registering_device_is_assigned(capture: Capture, cut: Cut) -> None:
+    assert asked(capture)
+    for document in answered(capture, replay(capture, cut), 200):
+        assert document["status"] == "assigned"
+        assert document["operationId"]
+        assert document["registrationState"]["registrationId"] == capture.row.scenario
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("capture", with_verdict("let in"), ids=lambda capture: capture.name)
+def test_a_device_that_the_stand_in_refused_is_let_in(capture: Capture, cut: Cut) -> None:
+    assert not list(answered(capture, replay(capture, cut), 200))
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("capture", CERTIFIED, ids=lambda capture: capture.name)
+def test_a_certificate_that_nobody_enrolled_is_refused_in_the_answer(capture: Capture, cut: Cut) -> None:
+    assert asked(capture)
+    for document in answered(capture, replay(capture, cut, enrolled=False), 401):
+        assert document["errorCode"] == 401002
+
+
+@pytest.mark.parametrize("capture", with_verdict("hub"), ids=lambda capture: capture.name)
+def test_a_hubs_device_where_there_is_no_hub_is_told_that_the_service_is_away(capture: Capture) -> None:
+    async def run() -> Served:
         async with Application() as app, asyncio.timeout(20):
-            if capture.verdict == "assigned":
-                keys = {"primaryKey": KEY, "secondaryKey": KEY}
-                attestation = {"type": "symmetricKey", "symmetricKey": keys}
-                await app.enroll(capture.registration_id, attestation=attestation)  # type: ignore[arg-type]
-            judge(capture, await serve(app, front_end(app), capture, cut))
+            return await serve(app, capture, (), whole)
+
+    assert asyncio.run(run()).connack == b"\0\3"
+
+
+@pytest.mark.parametrize("capture", with_verdict("silent"), ids=lambda capture: capture.name)
+def test_nothing_is_said_to_a_client_that_says_nothing(capture: Capture) -> None:
+    async def run() -> None:
+        async with Application() as app:
+            device, _ = captured_device(app, front_end(app), capture, (), whole)
+            with device:
+                await asyncio.sleep(0)
+                assert device.silent
+                assert not device.wire.closed
 
     asyncio.run(run())
 
 
-def judge(capture: Capture, served: Served) -> None:
-    if capture.verdict == "connack 3":
-        assert served.connack == b"\0\3"
-        return
-    assert served.connack == b"\0\0"
-    asked = [sent for sent in capture.packets if sent[0] >> 4 == 3]
-    assert len(served.answers) == len(asked)
-    status, wanted = (200, "assigned") if capture.verdict == "assigned" else (401, 401002)
-    for sent, answer in zip(asked, served.answers, strict=True):
-        document = answer.json()
-        assert answer.topic == f"$dps/registrations/res/{status}/?$rid={rid(sent)}"
-        assert without_nulls(document)
-        assert document.get("errorCode", document.get("status")) == wanted
-        if wanted == "assigned":
-            assert document["operationId"]
-            assert document["registrationState"]["registrationId"] == capture.registration_id
+def test_every_mqtt_capture_is_served_in_one_of_these_ways() -> None:
+    verdicts = {one.row.verdict for one in CAPTURES}
+    assert verdicts == {"assigned", "let in", "hub", "silent", "404000"}  # the last one: no MQTT is reached

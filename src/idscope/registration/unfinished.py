@@ -4,7 +4,7 @@ It must not know who waits for it: a closed connection cancels nothing."""
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -106,22 +106,20 @@ class UnfinishedRegistration:
         attested = self._attested()
         deciding = context.deciding(attested.group_key)
         if deciding is None:
-            await self._drop()
-            raise Unauthorized(reason="the enrollment was deleted while the device registered")
-        self._judge_again(context, deciding.etag)
+            await self._refuse("the enrollment was deleted while the device registered")
+        await self._judge_again(context, deciding.etag)
         if self._is_not_of(deciding.enrollment):
-            await self._drop()
-            raise Unauthorized(reason="the device proved itself by a group, and has an individual enrollment now")
+            await self._refuse("the device proved itself by a group, and has an individual enrollment now")
         return context, enrolled_device(deciding.enrollment, attested.registration_id, context.registration)
 
-    def _judge_again(self, context: Context, enrollment_etag: str) -> None:
+    async def _judge_again(self, context: Context, enrollment_etag: str) -> None:
         """A device whose enrollment changed since it proved itself must still be let in by it."""
         known = self._authenticated
         if known is None or known.enrollment_etag == enrollment_etag:
             return
         verdict = judge(known.claim, context.candidates(), known.at)
         if not isinstance(verdict, Authenticated) or verdict.enrollment_etag != enrollment_etag:
-            raise Unauthorized(reason="the enrollment changed, and the device's credential is not of it any more")
+            await self._refuse("the enrollment changed, and the device's credential is not of it any more")
         self._authenticated = verdict
         self._device = msgspec.structs.replace(self._attested(), group_key=verdict.group_key, proof=verdict.proof)
 
@@ -213,13 +211,14 @@ class UnfinishedRegistration:
         if self.operation.step is Step.PLACING:
             await self.operation.enter(Step.ALLOCATING, None)
 
-    async def _drop(self) -> None:
-        """Forget the operation of a device that is not enrolled any more."""
+    async def _refuse(self, reason: str) -> NoReturn:
+        """Forget the operation, so that nobody resumes it without the device's proof. Raises Unauthorized."""
         async with self.operation.lock:
             removal = self.operation.removal()
             if removal:
                 await self._workshop.store.commit(Unit(removal))
             self.operation.finish()
+        raise Unauthorized(reason=reason)
 
     def _attested(self) -> AttestedDevice:
         if self._device is None:

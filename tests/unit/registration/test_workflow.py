@@ -429,6 +429,7 @@ async def test_a_key_changed_meanwhile_no_longer_lets_its_old_owner_in():
 
         await f.until(ended)
         assert f.fake.devices == {}
+        assert await f.operation() is None, "nobody may resume it without the device's proof"
 
 
 @scenario

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -128,7 +129,23 @@ class ServerClient:
         return int(time.time()) + self._clock_shift + _LIFETIME
 
     def _new_connection(self, host: str, port: int) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(host, port, timeout=self._seconds, context=self._context)
+        return _Connection(host, port, self._seconds, self._context)
+
+
+class _Connection(http.client.HTTPSConnection):
+    """Its socket is wrapped before it connects, so that it can always be closed: the standard library loses the wrapped
+    socket of a peer that goes away between connect and handshake."""
+
+    def __init__(self, host: str, port: int, seconds: float, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=seconds, context=context)
+        self._tls = context
+
+    def connect(self) -> None:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self.sock = self._tls.wrap_socket(socket.socket(family), server_hostname=self.host)
+        self.sock.settimeout(self.timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.connect((self.host, self.port))
 
 
 def enrollment(registration_id: str, key: str, **members: Any) -> dict[str, Any]:

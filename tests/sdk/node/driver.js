@@ -10,12 +10,13 @@ function operationOf(name) {
   return require(`./${file}`)[operation];
 }
 
+// What the SDK hands over from AMQP is no Error: it has a condition for its name, and the answer as its description.
 function described(error) {
   return {
-    name: String(error.name),
+    name: String(error.name ?? error.condition),
     message: String(error.message),
     status: error.response?.statusCode ?? null,
-    body: error.responseBody || null,
+    body: error.responseBody || error.description || null,
     result: error.result || null,
   };
 }

@@ -118,7 +118,12 @@ def enroll_everybody(world: World, client: ServerClient) -> None:
     keys = world.keys
     assert client.enroll("d", keys.d).status == client.enroll("e", keys.e).status == 200
     symmetric = enrollment("", keys.fleet)["attestation"]
-    for group_id, attestation in (("fleet", symmetric), ("machines", x509("signingCertificates", LOW))):
+    groups = {
+        "fleet": symmetric,
+        "machines": x509("signingCertificates", LOW),
+        "unproved": x509("signingCertificates", UNVERIFIED_LOW),
+    }
+    for group_id, attestation in groups.items():
         body = {"enrollmentGroupId": group_id, "attestation": attestation}
         assert client.service("PUT", f"/enrollmentGroups/{group_id}", body).status == 200
     for maker in (OWN, OTHERS_OWN):

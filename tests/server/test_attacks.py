@@ -201,9 +201,14 @@ CERTIFICATES: dict[str, tuple[str, Chain, str]] = {
         lambda: Shown(chain=(UNKNOWN_LOW.device("machine-1"), LOW, ROOT)),
         NO_CA,
     ),
-    "below an uploaded authority that is not verified": (
+    "of a group below an uploaded authority that is not verified": (
         "machine-1",
         lambda: Shown(chain=(UNVERIFIED_LOW.device("machine-1"), UNVERIFIED_LOW, UNVERIFIED_ROOT)),
+        NO_CA,
+    ),
+    "of that group, a verified authority sent along": (
+        "machine-1",
+        lambda: Shown(chain=(UNVERIFIED_LOW.device("machine-1"), UNVERIFIED_LOW, ROOT)),
         NO_CA,
     ),
     "issued by a device": (

@@ -19,6 +19,7 @@ from idscope.security.chain_certificate import (
     is_signed_by,
     read_chain_certificate,
 )
+from idscope.security.chain_signature import signature_work
 
 Path = tuple[ChainCertificate, ...]
 
@@ -28,13 +29,15 @@ _CACHED_BYTES: Final = 8 * 1024  # what is longer is no ordinary certificate, an
 class ChainLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What is looked at before a chain is refused unread, and how much work one chain may make.
 
-    `strangers`: how many known certificates are tried for one signature that neither name nor key identifier hints at.
+    `signature_work`: in units of an ordinary signature check. `strangers`: how many known certificates are tried for
+    one signature that neither name nor key identifier hints at.
     """
 
     certificates: int = 20
     total_bytes: int = 100 * 1024
     depth: int = 12
     signature_checks: int = 128
+    signature_work: int = 1024
     strangers: int = 16
     paths: int = 64
 
@@ -91,7 +94,7 @@ class ChainPaths:
         self._presented = CertificatePool(presented)
         self._known = known
         self._limits = limits
-        self._checks = 0
+        self._checks = self._work = 0
         self._issuers: dict[str, Path] = {}
 
     def all(self) -> tuple[Path, ...]:
@@ -134,6 +137,9 @@ class ChainPaths:
         self._checks += 1
         if self._checks > self._limits.signature_checks:
             raise ChainRefused(f"the chain needs more than {self._limits.signature_checks} signature checks")
+        self._work += signature_work(issuer.public_key)
+        if self._work > self._limits.signature_work:
+            raise ChainRefused("the chain needs signature checks that take too long")
         return is_signed_by(child, issuer) if child is self._leaf else _is_issued_by(child, issuer)
 
 

@@ -7,6 +7,7 @@ the algorithm with the kind of key.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -130,8 +131,8 @@ def signature_work(key: PublicKey | None) -> int:
     more than is measured."""
     if not isinstance(key, rsa.RSAPublicKey) or not is_bounded(key):
         return 1
-    squares = -((-key.key_size // _ORDINARY_RSA_BITS) ** 2)
-    return max(1, squares * key.public_numbers().e.bit_length() // _ORDINARY_EXPONENT_BITS)
+    size, exponent = key.key_size / _ORDINARY_RSA_BITS, key.public_numbers().e.bit_length() / _ORDINARY_EXPONENT_BITS
+    return max(1, math.ceil(size * size * exponent))
 
 
 def _names_one_algorithm(der: bytes, signed: bytes) -> bool:

@@ -43,8 +43,7 @@ class Answered:
 
 
 class TinyApp:
-    """Echoes; `/slow` waits until `release` is set, `/crash` and `/smuggle` fail, `/unread` asks for no body, `/big` says
-    much."""
+    """Echoes; `/slow` waits for `release`, `/crash`, `/smuggle` fail, `/unread` asks for no body, `/big` says much."""
 
     def __init__(self) -> None:
         self.requests: list[IncomingRequest] = []

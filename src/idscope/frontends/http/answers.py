@@ -3,7 +3,6 @@ It must not know which operation was asked for."""
 
 from __future__ import annotations
 
-import uuid
 from enum import Enum
 from typing import Final
 
@@ -13,6 +12,7 @@ from idscope.clock import format_time
 from idscope.errors import ControlPlaneError, HubError, IdscopeError, MethodNotAllowed, UnsupportedWebSocketVersion
 from idscope.model.ca_certificate import ErrorDetails
 from idscope.model.document import UNSET, encode
+from idscope.model.guid import new_guid
 from idscope.model.registration import ProvisioningServiceErrorDetails
 
 CONTENT_TYPE_JSON: Final = (b"content-type", b"application/json; charset=utf-8")
@@ -46,7 +46,7 @@ class Wording(Enum):
 
 
 def new_tracking_id() -> str:
-    return str(uuid.uuid4())
+    return new_guid()
 
 
 # The hub's code words for what happens before a hub is asked.

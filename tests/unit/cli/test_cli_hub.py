@@ -148,7 +148,8 @@ def test_monitor_in_json_from_the_start(operator: Operator, data: Path) -> None:
 def test_what_the_server_refuses_is_told_in_its_words(operator: Operator, data: Path) -> None:
     where = ("--data-directory", str(data))
     operator.answers = [(404, {"Message": "ErrorCode:DeviceNotFound;no-such", "ExceptionMessage": "x"})]
-    assert "404: no-such" in run("send", "no-such", "x", *where).output
+    absent = run("send", "no-such", "x", *where)
+    assert (absent.exit_code, absent.output) == (3, "Error: There is no device no-such on this hub.\n")
     operator.answers = [(404, {"message": "There is no such hub on this server."})]
     assert "There is no such hub" in run("monitor", "--hub", "x", *where).output
     operator.answers = [(500, None)]

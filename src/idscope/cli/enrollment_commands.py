@@ -69,7 +69,7 @@ def _create(
         made = _members(service.ask("PUT", _path(kind, enrollment_id), msgspec.json.encode(document)).body)
     shown = made if show_keys else _without_keys(made)
     output.document(msgspec.json.encode(shown))
-    output.next_steps(next_steps(kind, service, made, keys_are_shown=show_keys))
+    output.next_steps(partial(next_steps, kind, service, made, keys_are_shown=show_keys))
 
 
 def _list(kind: EnrollmentKind, *, service: ProvisioningService, output: Output, query: str, top: int | None) -> None:

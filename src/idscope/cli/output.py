@@ -35,7 +35,7 @@ class Output(Protocol):
     def note(self, text: str, document: bytes | None = None) -> None:
         """A sentence for a person, or the document behind it, where there is one."""
 
-    def next_steps(self, text: str) -> None:
+    def next_steps(self, told: Callable[[], str]) -> None:
         """What a person at a terminal needs next."""
 
 
@@ -55,10 +55,9 @@ class TableOutput:
         for page in pages:
             documents = (dict(_flat(bytes(one))) for one in page)
             rows += [[printable(one.get(member, "-")) for member in columns.values()] for one in documents]
-            widths = [max(width, *(len(row[i]) for row in rows)) for i, width in enumerate(widths)]
+            widths = [max([width, *(len(row[i]) for row in rows)]) for i, width in enumerate(widths)]
             _lines(rows, widths)
             rows = []
-        _lines(rows, widths)
 
     def text(self, text: str) -> None:
         click.echo(text)
@@ -67,9 +66,9 @@ class TableOutput:
         del document
         click.echo(text)
 
-    def next_steps(self, text: str) -> None:
+    def next_steps(self, told: Callable[[], str]) -> None:
         if sys.stdout.isatty():
-            click.echo(f"\n{text}")
+            click.echo(f"\n{told()}")
 
 
 class JsonOutput:
@@ -97,7 +96,7 @@ class JsonOutput:
         if document is not None:
             self.document(document)
 
-    def next_steps(self, text: str) -> None:
+    def next_steps(self, told: Callable[[], str]) -> None:
         """Nothing, likewise."""
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import idscope
 
 from idscope.testing.server import ServerProcess
 
@@ -18,14 +18,6 @@ from idscope.testing.server import ServerProcess
 @pytest.fixture(scope="module")
 def server(serve: Callable[..., ServerProcess]) -> ServerProcess:
     return serve()
-
-
-def idscope(*arguments: str | Path, code: int = 0) -> str:
-    """What the command says, on both outputs."""
-    command = [sys.executable, "-m", "idscope", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == code, done
-    return done.stdout + done.stderr
 
 
 Run = Callable[..., str]

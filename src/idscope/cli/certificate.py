@@ -71,7 +71,7 @@ def _absent(name: str) -> str:
 
 @click.group()
 def certificate() -> None:
-    """Upload, verify and list the CA certificates that a provisioning service trusts."""
+    """Upload, verify and list the CAs that are trusted."""
 
 
 @certificate.command

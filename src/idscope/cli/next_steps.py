@@ -49,5 +49,7 @@ def _credential(
         return [
             ("key", shown if keys_are_shown else f"idscope enrollment show {enrollment_id} --show-keys{service.flags}")
         ]
-    derive = f"idscope enrollment-group compute-device-key {enrollment_id} --registration-id ID{service.flags}"
-    return [("key", f"derived for its registration id: {derive}")]
+    return [
+        ("key", "derived from the group's for its registration id:"),
+        ("", f"idscope enrollment-group compute-device-key {enrollment_id} --registration-id ID{service.flags}"),
+    ]

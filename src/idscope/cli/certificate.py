@@ -88,11 +88,14 @@ def create(
     content = {"certificate": _pem(_read(file)), **({"isVerified": True} if verified else {})}
     etag = "*" if replace else None
     try:
-        _tell(output, _Certificates(service).ask("PUT", name, body={"properties": content}, etag=etag))
+        reply = _Certificates(service).ask("PUT", name, body={"properties": content}, etag=etag)
     except Refused as refused:
         if refused.status == HTTPStatus.PRECONDITION_FAILED:
             raise refused.saying(f"There is a certificate {name} already: --replace takes its place.") from None
         raise
+    _tell(output, reply)
+    if not verified:
+        output.next_steps(lambda: f"Prove it: idscope certificate verify {name} --key FILE{service.flags}")
 
 
 @certificate.command("list")

@@ -14,6 +14,7 @@ import click
 import msgspec
 from msgspec import Raw
 
+from idscope.cli.completed_ids import ids_of
 from idscope.cli.enrollment_content import Members, changed_enrollment, new_enrollment
 from idscope.cli.enrollment_flags import (
     Decorator,
@@ -35,9 +36,10 @@ _SYMMETRIC_KEY: Final = "symmetricKey"
 
 def add_commands(group: click.Group, kind: EnrollmentKind) -> None:
     """Put the five commands into the group of a kind."""
-    named, content = with_id("enrollment_id", kind.id_flags, kind.words), with_content(kind)
+    content, new = with_content(kind), with_id("enrollment_id", kind.id_flags, kind.words)
+    named = with_id("enrollment_id", kind.id_flags, kind.words, complete=ids_of(kind))
     rows: tuple[tuple[str, Callable[..., None], str, tuple[Decorator, ...]], ...] = (
-        ("create", _create, f"Create an {kind.words}.", (named, with_attestation_type(kind), content, with_show_keys)),
+        ("create", _create, f"Create an {kind.words}.", (new, with_attestation_type(kind), content, with_show_keys)),
         ("list", _list, f"List the {kind.words}s.", (with_query,)),
         ("show", _show, f"Show an {kind.words}.", (named, with_show_keys)),
         (

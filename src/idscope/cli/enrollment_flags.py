@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from idscope.cli.completed_ids import Completion
 from idscope.cli.enrollment_kinds import EnrollmentKind
 from idscope.cli.given_values import (
     CERTIFICATE,
@@ -27,7 +28,9 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 REPROVISION_POLICIES = ("reprovisionandmigratedata", "reprovisionandresetdata", "never")
 
 
-def with_id(name: str, flags: Iterable[str], words: str, *, required: bool = True) -> Decorator:
+def with_id(
+    name: str, flags: Iterable[str], words: str, *, required: bool = True, complete: Completion | None = None
+) -> Decorator:
     """Give a command an id, as its argument or as a flag; it arrives as `name`."""
     first = next(iter(flags))
 
@@ -41,9 +44,9 @@ def with_id(name: str, flags: Iterable[str], words: str, *, required: bool = Tru
                 raise click.UsageError(f"Name the {words}: as the argument, or with {first}.")
             return function(**given)
 
-        metavar = f"[{name.upper()}]"
-        option = click.option(*flags, name, metavar="ID", callback=given_registration_id, help=f"Id of the {words}.")
-        argument = click.argument("argument", required=False, metavar=metavar, callback=given_registration_id)
+        read: dict[str, Any] = {"callback": given_registration_id, "shell_complete": complete}
+        option = click.option(*flags, name, metavar="ID", help=f"Id of the {words}.", **read)
+        argument = click.argument("argument", required=False, metavar=f"[{name.upper()}]", **read)
         return argument(option(with_one))
 
     return decorate

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import click
 
+from idscope.cli.completed_ids import ids_of
 from idscope.cli.device_key import derived_key
 from idscope.cli.enrollment_commands import add_commands, group_key
 from idscope.cli.enrollment_flags import with_id
@@ -25,7 +26,7 @@ enrollment_group.add_command(registration)
 
 
 @enrollment_group.command("compute-device-key")
-@with_id("enrollment_id", GROUP.id_flags, GROUP.words, required=False)
+@with_id("enrollment_id", GROUP.id_flags, GROUP.words, required=False, complete=ids_of(GROUP))
 @click.option(
     "--registration-id",
     "--rid",

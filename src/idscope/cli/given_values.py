@@ -84,6 +84,8 @@ def _text(context: click.Context, parameter: click.Parameter, value: str) -> str
 
 def _content(context: click.Context, parameter: click.Parameter, name: str) -> bytes:
     """What a file holds, or standard input where the name is `-`."""
+    if context.resilient_parsing:  # a shell completes the line: it must not wait for standard input
+        raise click.BadParameter("not read for completion", context, parameter)
     if name == "-":
         if context.meta.setdefault(_READ, parameter) is not parameter:
             raise click.BadParameter("standard input can be read for one value only.", context, parameter)

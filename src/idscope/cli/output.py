@@ -104,16 +104,17 @@ _OUTPUTS: Final[Mapping[str, Output]] = {"table": TableOutput(), "json": JsonOut
 
 
 def with_output(function: F) -> Callable[..., Any]:
-    """Give a command `--output`; what it chooses arrives as `output`."""
+    """Give a command `--output`, and `--json` for short; what they choose arrives as `output`."""
 
     @functools.wraps(function)
-    def shown(*, output: str, **flags: Any) -> Any:
-        return function(output=_OUTPUTS[output], **flags)
+    def shown(*, output: str, json_wanted: bool, **flags: Any) -> Any:
+        return function(output=_OUTPUTS["json" if json_wanted else output], **flags)
 
+    short = click.option("--json", "json_wanted", is_flag=True, help="Short for --output json.")
     option = click.option(
         "--output", "-o", type=click.Choice(list(_OUTPUTS)), default="table", help="For people or for programs. [table]"
     )
-    return option(shown)
+    return option(short(shown))
 
 
 def _lines(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> None:

@@ -81,13 +81,12 @@ class ProvisioningService:
         target = f"/provisioningServices/{service}{path}?api-version={_API_VERSION}"
         return self.server.exchange(method, target, body, headers)
 
-    def pages(self, path: str, query: str | None, top: int | None) -> Iterator[list[msgspec.Raw]]:
+    def pages(self, path: str, query: str, top: int | None) -> Iterator[list[msgspec.Raw]]:
         """All pages of a query, or as many as hold `top` documents; a person who waits sees how far it is.
 
         Raises NoServer, Refused.
         """
-        body = None if query is None else msgspec.json.encode({"query": query})
-        headers, shown = dict[str, str](), 0
+        body, headers, shown = msgspec.json.encode({"query": query}), dict[str, str](), 0
         while True:
             size = _PAGE if top is None else min(_PAGE, top - shown)
             reply = self.ask("POST", path, body, {**headers, "x-ms-max-item-count": str(size)})
@@ -115,17 +114,11 @@ def with_service(function: F) -> Callable[..., Any]:
     return with_server(option(asked))
 
 
-def with_top(function: F) -> F:
-    """Give a list `--top`."""
-    return click.option("--top", type=click.IntRange(min=1), metavar="NUMBER", help="No more than so many. [all]")(
-        function
-    )
-
-
 def with_query(function: F) -> F:
     """Give a list `--query` and `--top`."""
-    option = click.option("--query", default="SELECT *", metavar="QUERY", help="Which ones. [SELECT *]")
-    return option(with_top(function))
+    top = click.option("--top", type=click.IntRange(min=1), metavar="NUMBER", help="No more than so many. [all]")
+    query = click.option("--query", default="SELECT *", metavar="QUERY", help="Which ones. [SELECT *]")
+    return query(top(function))
 
 
 def _tell_progress(shown: int, *, more: bool) -> None:

@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 import click
 
+from idscope.cli.completed_ids import ids_of
 from idscope.cli.enrollment_flags import with_etag, with_id
 from idscope.cli.enrollment_kinds import GROUP
 from idscope.cli.output import Output, with_output
-from idscope.cli.provisioning_service import ProvisioningService, with_service, with_top
+from idscope.cli.provisioning_service import ProvisioningService, with_query, with_service
 from idscope.cli.running_server import NotThere, Refused
 
 _COLUMNS: Final = {
@@ -34,14 +35,14 @@ def registration() -> None:
 
 
 @registration.command("list")
-@with_id("enrollment_id", GROUP.id_flags, GROUP.words)
-@with_top
+@with_id("enrollment_id", GROUP.id_flags, GROUP.words, complete=ids_of(GROUP))
+@with_query
 @with_output
 @with_service
-def list_all(*, service: ProvisioningService, output: Output, enrollment_id: str, top: int | None) -> None:
+def list_all(*, service: ProvisioningService, output: Output, enrollment_id: str, query: str, top: int | None) -> None:
     """List the registrations of an enrollment group."""
     with _told(f"There is no enrollment group {enrollment_id}, and no device registered by one of that name."):
-        output.listing(service.pages(f"/registrations/{quote(enrollment_id, safe='')}/query", None, top), _COLUMNS)
+        output.listing(service.pages(f"{_path(enrollment_id)}/query", query, top), _COLUMNS)
 
 
 @registration.command

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
+from idscope.cli.given_values import TEXT, given_text
 from idscope.cli.options import load
 from idscope.secret import Secret
 
@@ -167,7 +168,9 @@ def with_server(function: F) -> F:
     """Give a command the flags that say which server; they arrive as keyword arguments of `running_server`."""
     for option in (
         click.option("--ca-file", type=click.Path(), metavar="PATH", help="CA of the server at --url (PEM)."),
-        click.option("--token", metavar="TOKEN", envvar=TOKEN_VARIABLE, help="Its admin token."),
+        click.option(
+            "--token", metavar=TEXT, callback=given_text, envvar=TOKEN_VARIABLE, help="Its admin token (admin.token)."
+        ),
         click.option("--url", metavar="URL", help="Operator listener of a server elsewhere."),
         click.option("--data-directory", type=click.Path(), metavar="PATH", help="Data directory of a server here."),
     ):

@@ -437,15 +437,16 @@ def test_registrations_are_listed_by_group_and_shown_by_id(operator: Operator, d
     state = {"registrationId": "d", "status": "assigned", "assignedHub": "hub.test", "deviceId": "D"}
     for noun in ("registration", "enrollment-group registration"):
         operator.answers = [STATUS, (200, [state])]
-        said = run(data, *noun.split(), "list", "--group-id", "g:1").output
+        said = run(data, *noun.split(), "list", "--group-id", "g:1", "--query", "SELECT * WHERE x = 1").output
         assert said.splitlines()[1].split() == ["d", "assigned", "hub.test", "D", "-", "-"]
-        assert operator.asked[-1][:2] == (
+        assert operator.asked[-1] == (
             "POST",
             "/provisioningServices/one/registrations/g%3A1/query?api-version=2026-11-15-preview",
+            {"query": "SELECT * WHERE x = 1"},
         )
     for noun in ("registration", "enrollment-group registration", "enrollment registration"):
         operator.answers = [STATUS, (200, state)]
-        assert json.loads(run(data, *noun.split(), "show", "--rid", "d", "-o", "json").output) == state
+        assert json.loads(run(data, *noun.split(), "show", "--rid", "d", "--json").output) == state
 
 
 def test_a_derived_key_is_the_documented_hmac(operator: Operator, data: Path) -> None:
@@ -473,13 +474,38 @@ def test_a_derived_key_is_the_documented_hmac(operator: Operator, data: Path) ->
     ],
 )
 def test_completion_knows_the_words(words: str, offered: list[str]) -> None:
-    environment = {
-        "_IDSCOPE_COMPLETE": "bash_complete",
-        "COMP_WORDS": f"idscope {words}",
-        "COMP_CWORD": str(len(words.split()) + 1),
-    }
-    answered = CliRunner().invoke(main, env=environment, prog_name="idscope").output
-    assert answered.split() == [f"plain,{one}" for one in offered]
+    assert completed(words) == offered
+
+
+def completed(words: str, *, given: str | None = None, **environment: str) -> list[str]:
+    """What a shell offers after the words, the last of which was begun."""
+    line = {"_IDSCOPE_COMPLETE": "bash_complete", "COMP_WORDS": f"idscope {words}"}
+    position = {"COMP_CWORD": str(len(words.split()) + words.endswith(" "))}
+    result = CliRunner().invoke(main, env={**line, **position, **environment}, prog_name="idscope", input=given)
+    assert not result.stderr
+    return [one.partition(",")[2] for one in result.output.split()]
+
+
+def test_completion_offers_the_ids_that_there_are(operator: Operator, data: Path) -> None:
+    where = {"IDSCOPE_DATA_DIRECTORY": str(data)}
+    items = [item("Alpha"), item("alpine"), item("beta")]
+    for words in ("enrollment show al", "enrollment update --enrollment-id al", "enrollment delete AL"):
+        operator.answers = [STATUS, (200, items)]
+        assert completed(words, **where) == ["Alpha", "alpine"], words
+    groups = [{"enrollmentGroupId": "g"}]
+    for words in ("registration list ", "enrollment-group compute-device-key ", "enrollment-group show "):
+        operator.answers = [STATUS, (200, groups)]
+        assert completed(f"{words}--service two --gid ", **where) == ["g"], words
+        assert operator.asked[-1][1].startswith("/provisioningServices/two/enrollmentGroups/query?")
+    assert completed("enrollment create a", **where) == []
+    operator.answers = [refusal(500000)]
+    assert completed("enrollment show ", **where) == []
+    assert completed("enrollment show ", IDSCOPE_DATA_DIRECTORY="/nowhere") == []
+
+
+def test_completion_reads_no_standard_input_and_no_file(data: Path) -> None:
+    words = "enrollment create d --pk - --tags @/dev/stdin --cp - --provisioning-status "
+    assert completed(words, given="{}") == ["enabled", "disabled"]
 
 
 # az iot dps, extension azure-iot: _params.py and the reference of `enrollment`, `enrollment-group`, `registration`

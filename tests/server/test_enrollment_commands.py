@@ -11,7 +11,7 @@ import pty
 import re
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,6 @@ KEY = base64.b64encode(b"k" * 32).decode()
 @pytest.fixture(scope="module")
 def server(serve: Callable[..., ServerProcess]) -> ServerProcess:
     return serve(arguments=["--log-level", "debug"])
-
-
-@pytest.fixture
-def client(server: ServerProcess) -> Iterator[ServerClient]:
-    with ServerClient(server.ready) as client:
-        yield client
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import http.client
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -30,12 +30,6 @@ def new_key() -> str:
 @pytest.fixture(scope="module")
 def server(serve: Callable[..., ServerProcess]) -> ServerProcess:
     return serve(arguments=["--operator-plain-port", str(PLAIN_PORT), "--log-level", "debug"])
-
-
-@pytest.fixture
-def client(server: ServerProcess) -> Iterator[ServerClient]:
-    with ServerClient(server.ready) as client:
-        yield client
 
 
 @pytest.fixture

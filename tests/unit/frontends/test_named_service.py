@@ -56,12 +56,13 @@ def test_what_is_written_here_is_read_there() -> None:
 def test_nothing_but_the_admin_token_opens_it() -> None:
     async def test(app: Application) -> None:
         await app.enroll("d")
-        target = f"{SERVICE}/enrollments/d?{VERSION}"
         for authorization in (None, "", "Bearer", "Bearer wrong", app.service_token(), app.hub_token()):
-            for path in (target, f"/provisioningServices/other/enrollments/d?{VERSION}"):
-                answer = await app.request("GET", path, authorization=authorization)
-                assert (answer.status, answer.json()["errorCode"]) == (401, 401002), authorization
-                assert "idscope" not in answer.body.decode()
+            for row in NAMED_SERVICE_OPERATIONS:
+                for name in ("idscope", "other"):
+                    path = row.path.replace("{provisioningServiceName}", name).replace("{id}", "d")
+                    answer = await app.request(row.method, f"{path}?{VERSION}", authorization=authorization)
+                    assert (answer.status, answer.json()["errorCode"]) == (401, 401002), (row, authorization)
+                    assert "idscope" not in answer.body.decode()
         assert (await app.request("GET", f"/enrollments/d?{VERSION}", authorization=ADMIN)).status == 401
 
     run(test)

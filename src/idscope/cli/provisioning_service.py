@@ -7,7 +7,6 @@ import functools
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -22,6 +21,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 # The newest: an older one would hide members, and an update would lose them.
 _API_VERSION: Final = PUBLISHED[-1]
 _PAGE: Final = 500
+
+
+class NoService(NoServer):
+    """The server has no provisioning service of that name."""
+
+    exit_code = NotThere.exit_code
 
 
 class ServiceFacts(msgspec.Struct, frozen=True):
@@ -60,14 +65,14 @@ class ProvisioningService:
             services = msgspec.json.decode(self.server.exchange("GET", "/admin/status").body, type=_Status).facts()
         except NotThere:
             raise NoServer("What answers there is no operator listener: its port is 9443 by default.") from None
+        except msgspec.MsgspecError:
+            raise NoServer("What answers there does not answer as idscope of this version does.") from None
         wanted = services[0].name if self._asked is None else self._asked
         for one in services:
             if one.name.lower() == wanted.lower():
                 return one
         names = ", ".join(one.name for one in services)
-        raise NotThere(
-            f"There is no provisioning service {wanted} on this server: it has {names}.", HTTPStatus.NOT_FOUND
-        )
+        raise NoService(f"There is no provisioning service {wanted} on this server: it has {names}.")
 
     @property
     def flags(self) -> str:

@@ -371,8 +371,13 @@ def test_a_service_goes_by_its_name(operator: Operator, data: Path) -> None:
         operator.answers = [STATUS, (204, None)]
         run(data, "enrollment", "delete", "d", flag, "TWO")
         assert operator.asked[-1][1].startswith("/provisioningServices/two/enrollments/d?")
-    operator.answers = [STATUS]
-    assert "it has one, two" in run(data, "enrollment", "list", "--service", "three", code=3).output
+    for arguments in ("enrollment list", "enrollment show d", "registration show d", "certificate show c"):
+        operator.answers = [STATUS]
+        assert "it has one, two" in run(data, *arguments.split(), "--service", "three", code=3).output
+    operator.answers = [(200, {"idScopes": ["0ne1"]})]
+    assert "of this version" in run(data, "enrollment", "list", code=1).output
+    operator.answers = [(200, b"<html>")]
+    assert "of this version" in run(data, "enrollment", "list", code=1).output
     operator.answers = [(404, {"errorCode": 404000, "message": "Resource not found."})]
     assert "no operator listener" in run(data, "enrollment", "list", code=1).output
 

@@ -37,7 +37,7 @@ def _credential(
     if how == "tpm":
         return [("TPM", "the one with this endorsement key")]
     if how == "x509" and kind.one_device:
-        return [("certificate", "the one that is enrolled, with its key; its common name is the registration id")]
+        return [("certificate", "the one that is enrolled, with its key; its common name must be the registration id")]
     if how == "x509":
         return [
             ("certificate", "issued below the group's, its common name the registration id:"),

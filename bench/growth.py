@@ -92,8 +92,8 @@ def _create_groups(stage: Stage, names: Sequence[str]) -> None:
 
 
 def _fill(stage: Stage, number: int) -> None:
-    """So many enrollments in all: copies of one that was made over the API, written past the server. Making a million by
-    requests takes minutes, and they are only there to be many."""
+    """So many enrollments in all: copies of one that was made over the API, written past the server. A million requests
+    take minutes, and these are only there to be many."""
     stage.server.stop()
     with closing(sqlite3.connect(stage.server.data_directory / "idscope.db")) as database:
         _copy(database, number)

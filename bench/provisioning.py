@@ -75,7 +75,7 @@ class Requests:
     def trust(self, name: str, pem: str) -> bytes:
         """Upload a CA certificate as a verified one; for the operator listener."""
         target = (
-            f"/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/{self._service_name}"
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/idscope"
             f"/certificates/{name}?api-version={_CONTROL_VERSION}"
         )
         properties = {"certificate": base64.b64encode(pem.encode()).decode(), "isVerified": True}

@@ -1,6 +1,6 @@
 """Owns the price of a device that is let in by its certificate: full TLS 1.3 handshake with a chain of three, PUT
-register by an X.509 enrollment group, the durable answer, close; beside nginx doing the same handshake. It must not know
-how it is printed.
+register by an X.509 enrollment group, the durable answer, close; beside nginx doing the same handshake. It must not
+know how it is printed.
 
 The enrollment group holds the CA that signed the devices; its root, which no device sends, is uploaded and verified.
 """

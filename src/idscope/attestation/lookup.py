@@ -32,7 +32,8 @@ class Candidates(msgspec.Struct, frozen=True):
 
     `keys` are the enrollment's symmetric keys, primary first; empty for other mechanisms. `groups` are the groups to
     be asked by a token where there is no individual enrollment, in the order in which they are asked; `authorities`
-    lead a chain to its group. Both are also there where the individual enrollment is disabled.
+    lead a chain to its group. Both are also there where the individual enrollment is disabled. `revision` is the
+    service's, of all this.
     """
 
     service_id: str
@@ -42,6 +43,7 @@ class Candidates(msgspec.Struct, frozen=True):
     groups: tuple[GroupCandidate, ...] = ()
     authorities: Authorities = NO_AUTHORITIES
     rules: AttestationRules = AttestationRules()
+    revision: int = 0
 
 
 def lookup_keys(claim: Claim) -> LookupKeys:

@@ -84,6 +84,7 @@ class Context(msgspec.Struct, frozen=True):
             groups,
             NO_AUTHORITIES if self.groups is None else self.groups.authorities,
             self.rules,
+            revision=self.service.revision,
         )
 
     def deciding(self, group_key: str | None) -> IndividualRecord | GroupRecord | None:

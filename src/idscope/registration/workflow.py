@@ -20,6 +20,7 @@ from idscope.errors import (
     RegistrationConflict,
     RegistrationNotFound,
     ServiceUnavailable,
+    Unauthorized,
 )
 from idscope.events import Verdict as AttemptVerdict
 from idscope.model.api_version import CSR_SINCE, ApiVersion
@@ -30,6 +31,7 @@ from idscope.records import RegistrationRecord, device_result
 from idscope.registration.attempts import AttemptRecorder, Run
 from idscope.registration.context import Context, ContextReader
 from idscope.registration.enrolled_device import enrolled_device
+from idscope.registration.judged_again import judged_again
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation, UnderWayElsewhere
 from idscope.registration.operation_id import OperationIds
 from idscope.registration.placement import Connectors
@@ -120,13 +122,15 @@ class RegistrationWorkflow:
     ) -> RegistrationResult:
         """How the operation stands, or (None) how the device's registration stands; writes nothing.
 
-        Raises RegistrationNotFound where the operation is not of this device, InvalidArgument where a CSR was sent
-        along, StoreUnavailable.
+        Raises Unauthorized (the enrollment does not admit the device any more), RegistrationNotFound where the
+        operation is not of this device, InvalidArgument where a CSR was sent along, StoreUnavailable.
         """
         if csr is not None and device.claim.api_version >= CSR_SINCE:
             raise InvalidArgument("A csr is not part of a status lookup.")
         service_id, key, version = device.service_id, device.registration_key, device.claim.api_version
         context = self._just_read(device) or await self._contexts.read(service_id, key)
+        if judged_again(device, context) is None:
+            raise Unauthorized(reason="the enrollment changed, and the device's credential is not of it any more")
         if operation_id is None:
             return self._registration_status(context, device, version)
         guid = self._operation_ids.guid_of(operation_id, service_id, key)

@@ -252,6 +252,7 @@ def test_ca_references_are_shown_and_kept(service: ServiceSdk, registration_id: 
     shown = [service.put(document), service.get(id_), service.put_back(id_), service.get(id_)]
 
     assert [each["attestation"]["x509"]["caReferences"] for each in shown] == [references] * 4
+    service.delete(id_)  # a group of the root would let in every device
 
 
 # One certificate, one enrollment

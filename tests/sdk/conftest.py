@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -27,8 +26,6 @@ SERVICE_SDKS = (
     "azure-iothub-provisioningserviceclient",
 )
 HUB_SDKS = ("azure-iothub", "azure-iot-hub")
-
-ARRIVAL_SECONDS = 20.0
 
 Document = dict[str, Any]
 
@@ -99,17 +96,6 @@ class Deployment:
         with ServerClient(self.ready) as client:
             answer = client.operator("PUT", path, body, token=self.ready.document["admin_token"])
         assert answer.status in {200, 201}, answer
-
-    def telemetry(self, device_id: str, count: int) -> list[Document]:
-        """What the monitor's REST shows of the device, once it shows so many messages."""
-        seen: list[Document] = []
-        deadline = time.monotonic() + ARRIVAL_SECONDS
-        with ServerClient(self.ready) as client:
-            while len(seen) < count and time.monotonic() < deadline:
-                target = f"/admin/hub/telemetry?device={device_id}&wait=1"
-                answer = client.operator("GET", target, token=self.ready.document["admin_token"])
-                seen = answer.json()["messages"]
-        return seen
 
     def hub(self, name: str, operation: str, **arguments: Any) -> Any:
         """An operation of the named hub SDK with the hub owner's connection string."""

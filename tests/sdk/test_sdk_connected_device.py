@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sdk_documents import new_key, symmetric_key_enrollment
 from sdk_drivers import NODE_WIRES, PYTHON_WIRES, SdkError, Wire
+from sdk_monitor import telemetry
 
 from idscope.testing.server_client import ServerClient
 
@@ -49,10 +50,6 @@ class Device:
         """Connect, and subscribe to all that comes from the hub."""
         self.call("connect", host=self.host, key=key or self.key, **self.wire.arguments())
         self.call("listen")
-
-    def telemetry(self, count: int) -> list[Document]:
-        """So many of its messages, as the monitor's REST shows them."""
-        return list(self.deployment.telemetry(self.device_id, count))
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -141,11 +138,11 @@ def command(*arguments: str, ready: Any) -> str:
 # telemetry
 
 
-def test_telemetry_is_seen_by_the_monitor(device: Device) -> None:
+def test_telemetry_is_seen_by_the_monitor(client: ServerClient, device: Device) -> None:
     device.send(body='{"t":21.5}', message_id="t-1", properties=PROPERTIES)
     device.send(body='{"t":22}', message_id="t-2", properties={})
 
-    first, second = device.telemetry(2)
+    first, second = telemetry(client, device.device_id, 2)
 
     assert (first["deviceId"], first["body"], first["properties"]) == (device.device_id, '{"t":21.5}', PROPERTIES)
     assert first["systemProperties"]["messageId"] == "t-1"
@@ -309,5 +306,5 @@ def test_devices_come_back_after_a_restart(deployment: Any, provision: Callable[
             send_to(client, device, b"again")
             assert device.next_message()["body"] == "again"
             device.send(body="{}", message_id="t", properties={})
-            assert device.telemetry(1)[0]["body"] == "{}"
+            assert telemetry(client, device.device_id, 1)[0]["body"] == "{}"
             device.close()

@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 from sdk_attestations import ATTESTATIONS, ROOT, Attestation, Case, Credential, thumbprint
 from sdk_drivers import WIRES, SdkError, Wire
+from sdk_monitor import telemetry
 from sdk_refusals import DISABLED, refusal
+
+from idscope.testing.server_client import ServerClient
 
 Document = dict[str, Any]
 
@@ -87,11 +90,13 @@ def test_admitted(device: Candidate) -> None:
     assert_assigned(device, state)
     device.connect(state, device.case.right)
     device.say("send", body='{"t":21.5}', message_id="t-1", properties={})
-    (seen,) = device.deployment.telemetry(device.registration_id, 1)
+    with ServerClient(device.deployment.ready) as client:
+        (seen,) = telemetry(client, device.registration_id, 1)
     assert (seen["deviceId"], seen["body"]) == (device.registration_id, '{"t":21.5}')
     device.say("close")
-    with pytest.raises(SdkError):
+    with pytest.raises(SdkError) as refused:
         device.connect(state, device.case.wrong)
+    assert refused.value.name in {"UnauthorizedError", "CredentialError"}
 
 
 def assert_assigned(device: Candidate, state: Document) -> None:

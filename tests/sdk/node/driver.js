@@ -10,10 +10,10 @@ function operationOf(name) {
   return require(`./${file}`)[operation];
 }
 
-// What the SDK hands over from AMQP is no Error: it has a condition for its name, and the answer as its description.
+// The SDK hands an AMQP error on as it came: a condition and a description.
 function described(error) {
   return {
-    name: String(error.name ?? error.condition),
+    name: String(error.name || error.condition),
     message: String(error.message),
     status: error.response?.statusCode ?? null,
     body: error.responseBody || error.description || null,

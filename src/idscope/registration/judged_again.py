@@ -4,6 +4,7 @@ what the device asks for."""
 from __future__ import annotations
 
 from idscope.attestation import Authenticated, judge
+from idscope.errors import Unauthorized
 from idscope.registration.context import Context
 
 
@@ -23,3 +24,9 @@ def judged_again(known: Authenticated, context: Context) -> Authenticated | None
     if not isinstance(verdict, Authenticated) or verdict.enrollment_etag != deciding.etag:
         return None
     return verdict
+
+
+def check_still_let_in(known: Authenticated, context: Context) -> None:
+    """Raises Unauthorized where it is not."""
+    if judged_again(known, context) is None:
+        raise Unauthorized(reason="the enrollment changed, and the device's credential is not of it any more")

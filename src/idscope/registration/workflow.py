@@ -20,7 +20,6 @@ from idscope.errors import (
     RegistrationConflict,
     RegistrationNotFound,
     ServiceUnavailable,
-    Unauthorized,
 )
 from idscope.events import Verdict as AttemptVerdict
 from idscope.model.api_version import CSR_SINCE, ApiVersion
@@ -31,7 +30,7 @@ from idscope.records import RegistrationRecord, device_result
 from idscope.registration.attempts import AttemptRecorder, Run
 from idscope.registration.context import Context, ContextReader
 from idscope.registration.enrolled_device import enrolled_device
-from idscope.registration.judged_again import judged_again
+from idscope.registration.judged_again import check_still_let_in
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation, UnderWayElsewhere
 from idscope.registration.operation_id import OperationIds
 from idscope.registration.placement import Connectors
@@ -108,6 +107,7 @@ class RegistrationWorkflow:
         unfinished: UnfinishedRegistration | None = None
         try:
             _check_csr(request, device.claim.api_version)
+            await self._check_who_joins(device)
             unfinished = self._unfinished(device, request)
             result = await self._wait(unfinished, device.claim.api_version)
         except IdscopeError as error:
@@ -129,8 +129,7 @@ class RegistrationWorkflow:
             raise InvalidArgument("A csr is not part of a status lookup.")
         service_id, key, version = device.service_id, device.registration_key, device.claim.api_version
         context = self._just_read(device) or await self._contexts.read(service_id, key)
-        if judged_again(device, context) is None:
-            raise Unauthorized(reason="the enrollment changed, and the device's credential is not of it any more")
+        check_still_let_in(device, context)
         if operation_id is None:
             return self._registration_status(context, device, version)
         guid = self._operation_ids.guid_of(operation_id, service_id, key)
@@ -168,6 +167,12 @@ class RegistrationWorkflow:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self._attempts.close()
+
+    async def _check_who_joins(self, device: Authenticated) -> None:
+        """A registration under way judges whoever began it, not who comes to wait for it too. Raises Unauthorized."""
+        key = (device.service_id, device.registration_key)
+        if key in self._running:
+            check_still_let_in(device, self._just_read(device) or await self._contexts.read(*key))
 
     def _unfinished(self, device: Authenticated, request: RegisterRequest) -> UnfinishedRegistration:
         key = (device.service_id, device.registration_key)

@@ -3,6 +3,7 @@ now refuses its next request, though its own enrollment is as it was."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -134,3 +135,21 @@ def test_a_device_whose_key_was_replaced() -> None:
         return [before, await asked(world, device)]
 
     assert play(scenario) == [["assigned", "assigned"], [REFUSED, REFUSED]]
+
+
+def test_a_device_that_would_wait_for_the_registration_of_its_successor() -> None:
+    """Another connection registers with the new key at that moment."""
+
+    async def scenario(world: World) -> tuple[str, list[str]]:
+        keys = (await world.app.enroll("device"))["attestation"]["symmetricKey"]
+        old = await let_in(world, sas=world.app.device_token("device", keys["primaryKey"]))
+        new = {"primaryKey": keys["secondaryKey"], "secondaryKey": keys["secondaryKey"]}
+        await world.enroll("device", {"type": "symmetricKey", "symmetricKey": new})
+        successor = await let_in(world, sas=world.app.device_token("device", keys["secondaryKey"]))
+        under_way = asyncio.create_task(world.app.workflow.register(successor, RegisterRequest("successor")))
+        await asyncio.sleep(0)
+        assert world.app.workflow._running
+        told = await asked(world, old)
+        return (await under_way).status, told
+
+    assert play(scenario) == ("assigned", [REFUSED, REFUSED])

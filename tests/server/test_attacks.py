@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from attack_wires import WIRES, Shown, Told, Visitor, WireName, answered, mqtt_session, stolen_key
+from attack_mqtt import mqtt_session
+from attack_streams import Told, answered
+from attack_wires import WIRES, Shown, Visitor, WireName, stolen_key
 from attack_world import (
     LOW,
     MACHINE,

@@ -57,7 +57,7 @@ def _check_one_device(enrollment: IndividualEnrollment) -> None:
 def _check_attestation(kind: Kind[E], attestation: AttestationMechanism) -> None:
     """Whatever is there must be usable, and what `type` names must be there (symmetric keys may be left out)."""
     if attestation.type not in kind.attestation_types:
-        raise InvalidArgument(f"Attestation by {attestation.type} is not possible for {kind.query_name}.")
+        raise InvalidArgument(f"Attestation by {attestation.type} is not possible for {kind.collection.name}.")
     tpm, x509 = given(attestation.tpm), given(attestation.x509)
     if (attestation.type == "tpm" and tpm is None) or (attestation.type == "x509" and not _names_any(kind, x509)):
         raise InvalidArgument("TPM or X509 attestation is required.")

@@ -30,6 +30,7 @@ from idscope.storage import (
     CertificateThumbprintRow,
     Delete,
     EmbeddedHubRow,
+    EnrollmentRow,
     ExpectationFailed,
     HubDeviceRow,
     Key,
@@ -37,6 +38,7 @@ from idscope.storage import (
     ProvisioningServiceRow,
     Put,
     Row,
+    Search,
     Store,
     StoreUnavailable,
     Trim,
@@ -429,6 +431,7 @@ class StoreContract(ABC):
             lambda: store.commit(Unit.of(Put(device("d")))),
             lambda: store.fetch([key_of(device("d"))]),
             lambda: store.page(HubDeviceRow, ("h",), None, 1),
+            lambda: store.search(Search(kind=EnrollmentRow, service_id=SERVICE), None, 1, 1),
             lambda: store.expired_operations(1, 1),
             store.check,
         ):

@@ -10,9 +10,24 @@ from pathlib import Path
 import pytest
 
 from idscope.model.etag import ABSENT, ANYTHING, PRESENT, Matches
-from idscope.storage import AttemptRow, Delete, HubDeviceRow, OperationRow, Put, Row, Trim, key_of
+from idscope.storage import (
+    AttemptRow,
+    Delete,
+    EnrollmentRow,
+    HubDeviceRow,
+    OperationRow,
+    Put,
+    RegistrationRow,
+    Row,
+    Search,
+    Trim,
+    key_of,
+)
+from idscope.storage.condition import And, Column, Compare, Defined, Not, OneOf, Or
 from idscope.storage.rows import EVERY_ROW
+from idscope.storage.search import walk_of
 from idscope.storage.sql.migration import bring_up_to_date, landed_migrations
+from idscope.storage.sql.search_statements import select_end_of_stretch, select_found
 from idscope.storage.sql.sqlite_store import HealthRow
 from idscope.storage.sql.statements import SELECT_EXPIRED_OPERATIONS, select_by_key, select_page, statement_of
 from idscope.testing.sample_rows import ONE_OF_EACH, device
@@ -75,6 +90,92 @@ def test_what_is_searched_has_an_index(schema: sqlite3.Connection) -> None:
         plan = plan_of(schema, f"SELECT * FROM {table} WHERE service_id = 's' AND {column} = {value}")
         assert f"{table}_" in plan
         assert f"{column}=?" in plan
+
+
+TEXT_OR_NUMBER = {"str": "a", "int": 1}
+
+
+def searches(row: type[Row], *, beside: bool) -> Iterator[Search[Row]]:
+    """One for each index: by a value, from one on, and up to one."""
+    kind, other = (EnrollmentRow, row) if beside else (row, None)
+    for index in row.SEARCHED:
+        column = Column(index.column, beside)
+        (value,) = [value for name, value in TEXT_OR_NUMBER.items() if name in str(row.__annotations__[index.column])]
+        for operator in ("=", ">", "<="):
+            leaves_out = [] if index.but is None else [Compare(column, "!=", index.but)]
+            condition = And((Compare(column, operator, value), *leaves_out, Compare(Column("created"), ">", 0)))
+            yield Search(kind=kind, service_id="s", condition=condition, beside=other)
+
+
+@pytest.mark.parametrize(("row", "beside"), [(EnrollmentRow, False), (RegistrationRow, False), (RegistrationRow, True)])
+def test_a_search_walks_the_index_of_its_column(schema: sqlite3.Connection, row: type[Row], beside: bool) -> None:
+    """On its first stretch and on those behind, up to the end of one or not, it neither scans nor sorts."""
+    found = list(searches(row, beside=beside))
+    assert found
+    for search in found:
+        walk = walk_of(search)
+        assert walk.kind is row
+        behind = tuple(
+            TEXT_OR_NUMBER["int" if "int" in str(row.__annotations__[name]) else "str"] for name in walk.tail
+        )
+        queries = [select_found(search, walk, before, upto, 9) for before in (None, behind) for upto in (None, behind)]
+        queries += [select_end_of_stretch(walk, "s", before, 9) for before in (None, behind)]
+        for query in queries:
+            first, *others = plan_of(schema, query.sql).splitlines()
+            assert first.startswith("SEARCH w USING "), first
+            assert f"INDEX {row.TABLE}_{walk.column.replace('_key', '')} (service_id=? AND " in first, (
+                query.sql,
+                first,
+            )
+            assert all(
+                line.startswith("SEARCH f USING INDEX sqlite_autoindex_enrollment_1 (service_id=? AND")
+                for line in others
+            )
+
+
+def test_each_searched_column_has_an_index_that_holds_the_key_too(schema: sqlite3.Connection) -> None:
+    for kind in EVERY_ROW:
+        for index in kind.SEARCHED:
+            name = f"{kind.TABLE}_{index.column.replace('_key', '')}"
+            columns = [column for *_, column in schema.execute(f"PRAGMA index_info({name})")]
+            assert columns == [kind.KEY[0], index.column, *kind.KEY[1:]]
+            (sql,) = schema.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+            nullable = "None" in str(kind.__annotations__[index.column])
+            only = (
+                f"{index.column} <> '{index.but}'" if index.but else f"{index.column} IS NOT NULL" if nullable else ""
+            )
+            assert sql.partition(" WHERE ")[2] == only or " ".join(sql.split()).partition(" WHERE ")[2] == only
+
+
+def test_a_search_that_no_index_serves_walks_the_key(schema: sqlite3.Connection) -> None:
+    for condition in (None, Compare(Column("iot_edge"), "=", 1), Not(Compare(Column("device_id"), "=", "a"))):
+        search = Search(kind=EnrollmentRow, service_id="s", condition=condition, beside=RegistrationRow)
+        walk = walk_of(search)
+        for query in (select_found(search, walk, ("a",), ("b",), 9), select_end_of_stretch(walk, "s", ("a",), 9)):
+            plan = plan_of(schema, query.sql)
+            assert "INDEX sqlite_autoindex_enrollment_1 (service_id=? AND registration_key>?" in plan
+            assert len(plan.splitlines()) == 1
+
+
+def test_the_row_beside_is_found_by_its_key(schema: sqlite3.Connection) -> None:
+    condition = Not(Defined(Column("status", beside=True)))
+    search = Search(kind=EnrollmentRow, service_id="s", condition=condition, beside=RegistrationRow)
+    first, second = plan_of(schema, select_found(search, walk_of(search), None, None, 9).sql).splitlines()
+    assert first.startswith("SEARCH w USING INDEX sqlite_autoindex_enrollment_1 (service_id=?")
+    assert second.startswith(
+        "SEARCH b USING INDEX sqlite_autoindex_registration_1 (service_id=? AND registration_key=?)"
+    )
+
+
+def test_a_value_never_stands_in_the_text_of_a_search() -> None:
+    condition = Or((Compare(Column("device_id"), "=", "x'; DROP"), OneOf(Column("created"), (77, 78))))
+    search = Search(kind=EnrollmentRow, service_id="s", condition=condition)
+    sql, values = select_found(search, walk_of(search), None, None, 9)
+    assert sql.endswith(
+        "WHERE w.service_id = ? AND w.registration_key IS NOT NULL AND ((w.device_id = ?) OR (w.created IN (?, ?)))"
+        " IS TRUE ORDER BY w.registration_key LIMIT ?"
+    )
+    assert values == ("s", "x'; DROP", 77, 78, 9)
 
 
 def test_each_expectation_is_one_statement() -> None:

@@ -19,9 +19,9 @@ LARGEST_PAGE: Final = 1000  # not published; larger requests get pages of this s
 
 # Rows that are looked at: without pause; for a page that has some items; for one that has none yet. The last is large
 # because the older Python SDK takes an empty page for the end.
-STRETCH: Final = 2_000
-ENOUGH: Final = 20_000
-MOST: Final = 200_000
+STRETCH: Final = 500
+ENOUGH: Final = 10_000
+MOST: Final = 100_000
 
 _MAX_TOKEN: Final = 4096
 _DIGEST: Final = 16  # hex digits: tells queries apart, and is no secret

@@ -131,7 +131,7 @@ class _Reader:
         field = self._field("a field")
         if field.type is not FieldType.TEXT:
             refuse(token.column, "a field that is text", token)
-        self._expect(",")
+        self._expect(",", "a comma")
         value = self._value(field)
         self._expect(")")
         return starts_with(field, str(value))

@@ -155,7 +155,7 @@ def _edges(parts: Sequence[Condition]) -> tuple[Edge | None, Edge | None]:
                 highs.append(Edge(value, sign == "<="))
             case OneOf(_, values):
                 lows.append(Edge(min(values)))
-                highs.append(Edge(max(values)))  # type: ignore[type-var]
+                highs.append(Edge(max(values)))
     low = max(lows, key=lambda edge: (edge.value, not edge.included), default=None)
     high = min(highs, key=lambda edge: (edge.value, edge.included), default=None)
     return low, high

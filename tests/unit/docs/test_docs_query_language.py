@@ -12,9 +12,8 @@ from idscope.enrollments.query.fields import Field
 from idscope.errors import InvalidArgument
 
 PAGE = DOCS / "reference" / "query-language.md"
-EXAMPLES = [
-    line for block in re.findall(r"^```sql\n(.*?)^```$", text_of(PAGE), re.MULTILINE | re.DOTALL) for line in block.splitlines()
-]
+_BLOCK = re.compile(r"^```sql\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLES = [line for block in _BLOCK.findall(text_of(PAGE)) for line in block.splitlines()]
 
 
 def type_of(field: Field) -> str:

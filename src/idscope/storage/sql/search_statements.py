@@ -87,18 +87,13 @@ def _way(walk: Walk, service_id: str, behind: Position | None, upto: Position | 
     values: list[Value] = [service_id]
     if walk.but is not None:
         terms.append(f"{column} <> '{walk.but}'")  # a word of ours, as the index has it
-    if behind is not None:
-        terms.append(f"({_columns(walk)}) > ({_marks(behind)})")
-        values += behind
-    elif walk.low is not None:
-        terms.append(f"{column} {'>=' if walk.low.included else '>'} ?")
-        values.append(walk.low.value)
-    if upto is not None:
-        terms.append(f"({_columns(walk)}) <= ({_marks(upto)})")
-        values += upto
-    elif walk.high is not None:
-        terms.append(f"{column} {'<=' if walk.high.included else '<'} ?")
-        values.append(walk.high.value)
+    for sign, equal, position, edge in ((">", "", behind, walk.low), ("<", "=", upto, walk.high)):
+        if position is not None:
+            terms.append(f"({_columns(walk)}) {sign}{equal} ({_marks(position)})")
+            values += position
+        elif edge is not None:
+            terms.append(f"{column} {sign}{'=' if edge.included else ''} ?")
+            values.append(edge.value)
     return Query(" AND ".join(terms), tuple(values))
 
 

@@ -63,6 +63,7 @@ def _check_attestation(kind: Kind[E], attestation: AttestationMechanism) -> None
         raise InvalidArgument("TPM or X509 attestation is required.")
     if tpm is not None:
         _check_tpm(tpm)
+    _check_ca_references(x509)
 
 
 def _names_any(kind: Kind[E], x509: X509Attestation | None) -> bool:
@@ -71,6 +72,16 @@ def _names_any(kind: Kind[E], x509: X509Attestation | None) -> bool:
         return False
     pairs = (given(getattr(x509, name)) for name in kind.x509_members)
     return any(pair is not None and (given(pair.primary) or given(pair.secondary)) for pair in pairs)
+
+
+def _check_ca_references(x509: X509Attestation | None) -> None:
+    """Any name will do, as long as it can be searched."""
+    references = None if x509 is None else given(x509.ca_references)
+    if references is None:
+        return
+    for name in (given(references.primary), given(references.secondary)):
+        if name is not None and len(name) > _MAX_TEXT:
+            raise InvalidArgument("The name of a CA certificate is too long.")
 
 
 def _check_tpm(tpm: TpmAttestation) -> None:

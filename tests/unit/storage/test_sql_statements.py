@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,12 +26,12 @@ from idscope.storage import (
 )
 from idscope.storage.condition import And, Column, Compare, Defined, Not, OneOf, Or
 from idscope.storage.rows import EVERY_ROW
-from idscope.storage.search import walk_of
+from idscope.storage.search import Walk, walk_of
 from idscope.storage.sql.migration import bring_up_to_date, landed_migrations
 from idscope.storage.sql.search_statements import select_end_of_stretch, select_found
 from idscope.storage.sql.sqlite_store import HealthRow
 from idscope.storage.sql.statements import SELECT_EXPIRED_OPERATIONS, select_by_key, select_page, statement_of
-from idscope.testing.sample_rows import ONE_OF_EACH, device
+from idscope.testing.sample_rows import ONE_OF_EACH, device, enrollment, registration
 
 
 @pytest.fixture
@@ -100,37 +101,60 @@ def searches(row: type[Row], *, beside: bool) -> Iterator[Search[Row]]:
     kind, other = (EnrollmentRow, row) if beside else (row, None)
     for index in row.SEARCHED:
         column = Column(index.column, beside)
-        (value,) = [value for name, value in TEXT_OR_NUMBER.items() if name in str(row.__annotations__[index.column])]
+        value = TEXT_OR_NUMBER[held_in(row, index.column)]
         for operator in ("=", ">", "<="):
             leaves_out = [] if index.but is None else [Compare(column, "!=", index.but)]
             condition = And((Compare(column, operator, value), *leaves_out, Compare(Column("created"), ">", 0)))
             yield Search(kind=kind, service_id="s", condition=condition, beside=other)
 
 
+@pytest.fixture(params=["empty", "filled, analyzed"])
+def planned(request: pytest.FixtureRequest, schema: sqlite3.Connection) -> sqlite3.Connection:
+    """A database whose planner knows nothing, and one whose planner knows what an operator's ANALYZE found."""
+    if request.param != "empty":
+        for number in range(400):
+            searched = {"device_id": f"d{number}", "client_primary_not_after": number, "allocation_policy": "static"}
+            rows = [
+                enrollment(f"{number}", provisioning_status="disabled", **searched),
+                registration(f"{number}", status="failed", error_code=number, enrollment_group_key="g"),
+            ]
+            for row in rows:
+                schema.execute(*statement_of(Put(row))[:2])
+        schema.execute("ANALYZE")
+    return schema
+
+
 @pytest.mark.parametrize(("row", "beside"), [(EnrollmentRow, False), (RegistrationRow, False), (RegistrationRow, True)])
-def test_a_search_walks_the_index_of_its_column(schema: sqlite3.Connection, row: type[Row], beside: bool) -> None:
-    """On its first stretch and on those behind, up to the end of one or not, it neither scans nor sorts."""
+def test_a_search_walks_the_index_of_its_column(planned: sqlite3.Connection, row: type[Row], beside: bool) -> None:
+    """On its first stretch and on those behind, up to the end of one or not: it neither scans nor sorts, and begins
+    and ends at the very positions."""
     found = list(searches(row, beside=beside))
     assert found
     for search in found:
         walk = walk_of(search)
         assert walk.kind is row
-        behind = tuple(
-            TEXT_OR_NUMBER["int" if "int" in str(row.__annotations__[name]) else "str"] for name in walk.tail
-        )
-        queries = [select_found(search, walk, before, upto, 9) for before in (None, behind) for upto in (None, behind)]
-        queries += [select_end_of_stretch(walk, "s", before, 9) for before in (None, behind)]
-        for query in queries:
-            first, *others = plan_of(schema, query.sql).splitlines()
-            assert first.startswith("SEARCH w USING "), first
-            assert f"INDEX {row.TABLE}_{walk.column.replace('_key', '')} (service_id=? AND " in first, (
-                query.sql,
-                first,
-            )
-            assert all(
-                line.startswith("SEARCH f USING INDEX sqlite_autoindex_enrollment_1 (service_id=? AND")
-                for line in others
-            )
+        position = tuple(TEXT_OR_NUMBER[held_in(row, name)] for name in walk.tail)
+        for behind, upto in itertools.product((None, position), repeat=2):
+            first, *others = plan_of(planned, select_found(search, walk, behind, upto, 9).sql).splitlines()
+            assert_walked(first, walk, behind, upto)
+            assert len(others) == beside
+            for line in others:
+                assert line.startswith("SEARCH f USING INDEX sqlite_autoindex_enrollment_1 (service_id=? AND regis")
+        for behind in (None, position):
+            (only,) = plan_of(planned, select_end_of_stretch(walk, "s", behind, 9).sql).splitlines()
+            assert_walked(only, walk, behind, None)
+
+
+def held_in(row: type[Row], column: str) -> str:
+    return "str" if "str" in str(row.__annotations__[column]) else "int"
+
+
+def assert_walked(plan: str, walk: Walk, behind: object, upto: object) -> None:
+    assert plan.startswith("SEARCH w USING ")
+    assert f"INDEX {walk.kind.TABLE}_{walk.column.replace('_key', '')} (service_id=?" in plan
+    both = f"({walk.column},registration_key)"
+    assert (f"{both}>(?,?)" in plan) is (behind is not None)
+    assert (f"{both}<(?,?)" in plan) is (upto is not None)
 
 
 def test_each_searched_column_has_an_index_that_holds_the_key_too(schema: sqlite3.Connection) -> None:

@@ -23,7 +23,7 @@ STRETCH: Final = 500
 ENOUGH: Final = 10_000
 MOST: Final = 100_000
 
-_MAX_TOKEN: Final = 4096
+_MAX_TOKEN: Final = 8192
 _DIGEST: Final = 16  # hex digits: tells queries apart, and is no secret
 
 T = TypeVar("T")

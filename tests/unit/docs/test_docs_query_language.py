@@ -13,7 +13,9 @@ from idscope.errors import InvalidArgument
 
 PAGE = DOCS / "reference" / "query-language.md"
 _BLOCK = re.compile(r"^```sql\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HOW_TO = DOCS / "how-to" / "find-enrollments-and-devices.md"
 EXAMPLES = [line for block in _BLOCK.findall(text_of(PAGE)) for line in block.splitlines()]
+EXAMPLES += re.findall(r'(?<=")SELECT [^"]+(?=")|(?<=`)SELECT [^`]+(?=`)', text_of(HOW_TO))
 
 
 def type_of(field: Field) -> str:

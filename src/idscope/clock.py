@@ -17,7 +17,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_WITHOUT_ZONE: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # `isoformat` would write the zone its own way
 _DOTNET_TICKS_AT_EPOCH: Final = 621_355_968_000_000_000
 _WRITTEN_TIME: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.(\d{1,6})0*)?)?(?:[Zz]|([+-])(\d\d):(\d\d))?)?", re.ASCII
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.(\d{1,6})0*)?)?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))?)?",
+    re.ASCII,
 )
 
 

@@ -138,7 +138,7 @@ MISTAKES = [
     ),
     ("SELECT * WHERE createdDateTimeUtc > '2026-02-30'", "column 37: expected a time"),
     ("SELECT * WHERE capabilities.iotEdge = 1", "column 39: expected true or false, found a number"),
-    ("SELECT * WHERE capabilities.iotEdge = yes", "column 39: expected true or false, found another boolean"),
+    ("SELECT * WHERE capabilities.iotEdge = yes", "column 39: expected true or false, found yes"),
     ("SELECT * WHERE deviceId IN 'x'", "column 28: expected ( or [, found a text"),
     ("SELECT * WHERE deviceId IN ()", "column 29: expected a text in single quotes, found )"),
     ("SELECT * WHERE deviceId IN ('x'", "column 32: expected , or ), found the end"),

@@ -17,8 +17,8 @@ from idscope.storage.search import Position, fits, walk_of
 DEFAULT_PAGE: Final = 100  # observed
 LARGEST_PAGE: Final = 1000  # not published; larger requests get pages of this size
 
-# Rows that are looked at: without pause; for a page that has some items; for one that has none yet. The last is large
-# because the older Python SDK takes an empty page for the end.
+# Rows that are looked at: without pause; in vain, for a page that has some items; and for one that has none yet. The
+# last is large because the older Python SDK takes an empty page for the end.
 STRETCH: Final = 500
 ENOUGH: Final = 10_000
 MOST: Final = 100_000
@@ -63,10 +63,11 @@ async def find_page(store: Store, search: Search[R], continuation: str | None, s
     rows: list[R] = []
     looked_at = 0
     while True:
-        found = await store.search(search, behind, size - len(rows), STRETCH)
+        wanted = min(size - len(rows), STRETCH)
+        found = await store.search(search, behind, wanted, STRETCH)
         rows += found.rows
         behind = found.behind
-        looked_at += STRETCH
+        looked_at += 0 if len(found.rows) == wanted else STRETCH
         if behind is None:
             return Page(rows, None)
         if len(rows) == size or looked_at >= (ENOUGH if rows else MOST):

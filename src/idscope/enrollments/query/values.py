@@ -27,7 +27,8 @@ def value_in(token: Token, field: Field) -> Value:
     value = _value(token, field)
     if value is None:
         expected = _EXPECTED.get(field.type) or "one of " + ", ".join(f"'{word}'" for word in field.words)
-        refuse(token.column, expected, token if token.kind is not _written_as(field) else f"another {field.type.value}")
+        of_its_type = token.kind is _written_as(field) and token.kind is not TokenKind.NAME
+        refuse(token.column, expected, f"another {field.type.value}" if of_its_type else token)
     return value
 
 

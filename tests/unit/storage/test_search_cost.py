@@ -22,7 +22,7 @@ from idscope.testing.sample_rows import SERVICE, enrollment, registration
 
 FEW, MANY = 1_000, 8_000
 STRETCH = 100
-INSTRUCTIONS_FOR_A_ROW = 100  # generous: twice what the dearest condition below takes
+INSTRUCTIONS_FOR_A_ROW = 50  # twice what the dearest condition below takes
 
 
 def filled(folder: Path, count: int) -> SqliteStore:

@@ -16,6 +16,14 @@ _BLOCK = re.compile(r"^```sql\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HOW_TO = DOCS / "how-to" / "find-enrollments-and-devices.md"
 EXAMPLES = [line for block in _BLOCK.findall(text_of(PAGE)) for line in block.splitlines()]
 EXAMPLES += re.findall(r'(?<=")SELECT [^"]+(?=")|(?<=`)SELECT [^`]+(?=`)', text_of(HOW_TO))
+NOUNS = {"enrollment": "enrollments", "enrollment-group": "enrollmentGroups", "registration": "registrations"}
+_COMMAND = re.compile(r'^idscope (\S+) list .*--query "([^"]+)"', re.MULTILINE)
+OF_COMMANDS = {query: NOUNS[noun] for noun, query in _COMMAND.findall(text_of(HOW_TO))}
+
+
+def named(name: str) -> Collection:
+    (collection,) = [each for each in COLLECTIONS if each.name == name]
+    return collection
 
 
 def type_of(field: Field) -> str:
@@ -57,13 +65,14 @@ def test_the_limits_are_documented() -> None:
 
 @pytest.mark.parametrize("query", EXAMPLES)
 def test_an_example_is_understood(query: str) -> None:
-    name = query.split()[3]
-    (collection,) = [each for each in COLLECTIONS if each.name == name]
+    collection = named(OF_COMMANDS.get(query) or query.split()[3])
     assert (parse_query(query, collection) is None) is ("WHERE" not in query)
 
 
 def test_there_are_examples_of_each_collection() -> None:
-    assert {query.split()[3] for query in EXAMPLES} == {each.name for each in COLLECTIONS}
+    names = {each.name for each in COLLECTIONS}
+    assert {query.split()[3] for query in EXAMPLES if query not in OF_COMMANDS} == names
+    assert set(OF_COMMANDS.values()) == names
 
 
 def test_the_message_of_a_mistake_is_the_documented_one() -> None:

@@ -274,6 +274,10 @@ def main() -> None:
     # Extensions
     write("leaf-unknown-critical", make(cn("device"), low, extensions=((UNKNOWN, True),)), low)
     write("leaf-unknown", make(cn("device"), low, extensions=((UNKNOWN, False),)), low)
+    unknown_ones = [x509.UnrecognizedExtension(ObjectIdentifier(f"1.3.6.1.4.1.99999.{n}"), b"") for n in range(200)]
+    too_many = tuple((each, False) for each in unknown_ones)
+    write("leaf-of-200-extensions", make(cn("device"), low, extensions=too_many), low)
+    write("leaf-of-128-extensions", make(cn("device"), low, extensions=too_many[:128]), low)
     unknown = make(cn("unknown"), root, ca=True, extensions=((UNKNOWN, True),))
     write("issuer-unknown-critical", make(cn("device"), unknown), unknown)
     only = x509.NameConstraints([x509.DNSName("contoso.test")], None)
@@ -333,6 +337,13 @@ def main() -> None:
     organization = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "x" * 10_000, _validate=False)
     long_name = make(x509.Name([organization, *cn("long")]), root, ca=True)
     write("issuer-name-of-10000-bytes", make(cn("device"), long_name), long_name)
+    parts = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"unit {number}") for number in range(200)]
+    many = make(x509.Name([*parts, *cn("many parts")]), root, ca=True)
+    write("issuer-name-of-many-parts", make(cn("device"), many), many)
+    many = make(x509.Name([x509.RelativeDistinguishedName([*parts, *cn("many parts")])]), root, ca=True)
+    write("issuer-name-of-one-wide-part", make(cn("device"), many), many)
+    few = make(x509.Name([*parts[:127], *cn("few parts")]), root, ca=True)
+    write("issuer-name-of-128-parts", make(cn("device"), few), few)
     write("common-name-of-10000-bytes", make(cn("device" * 1667), low), low)
     write("common-name-nul", make(cn("device\x00.contoso.test"), low), low)
     write("common-name-fullwidth", make(cn("\uff44\uff45\uff56\uff49\uff43\uff45"), low), low)

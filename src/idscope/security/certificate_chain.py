@@ -6,7 +6,7 @@ Issuers are found by their key: whose key made the signature. Names and key iden
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -37,7 +37,7 @@ class ChainLimits(msgspec.Struct, frozen=True, kw_only=True):
     total_bytes: int = 100 * 1024
     depth: int = 12
     signature_checks: int = 128
-    signature_work: int = 1024
+    signature_work: int = 512
     strangers: int = 16
     paths: int = 64
 
@@ -54,16 +54,19 @@ def read_chain(chain: tuple[bytes, ...], limits: ChainLimits = LIMITS) -> Path:
     if sum(map(len, chain)) > limits.total_bytes:
         raise ChainRefused(f"the certificates sent are longer than {limits.total_bytes} bytes")
     leaf, *others = chain
-    return (read_chain_certificate(leaf), *map(_read_issuer, others))
+    return (_read(leaf, _leaves), *(_read(each, _issuers) for each in others))
 
 
-def _read_issuer(der: bytes) -> ChainCertificate:
-    """Many devices send the same few."""
-    return _read_again(der) if len(der) <= _CACHED_BYTES else read_chain_certificate(der)
-
-
-_read_again = lru_cache(maxsize=512)(read_chain_certificate)
+# Many devices send the same few issuers. A leaf is seen again soon or never, in the next request of its device, and
+# must not push the issuers out.
+_issuers = lru_cache(maxsize=512)(read_chain_certificate)
+_leaves = lru_cache(maxsize=64)(read_chain_certificate)
 _is_issued_by = lru_cache(maxsize=2048)(is_signed_by)
+_is_leaf_issued_by = lru_cache(maxsize=256)(is_signed_by)
+
+
+def _read(der: bytes, kept: Callable[[bytes], ChainCertificate]) -> ChainCertificate:
+    return kept(der) if len(der) <= _CACHED_BYTES else read_chain_certificate(der)
 
 
 class CertificatePool:
@@ -140,7 +143,7 @@ class ChainPaths:
         self._work += signature_work(issuer.public_key)
         if self._work > self._limits.signature_work:
             raise ChainRefused("the chain needs signature checks that take too long")
-        return is_signed_by(child, issuer) if child is self._leaf else _is_issued_by(child, issuer)
+        return _is_leaf_issued_by(child, issuer) if child is self._leaf else _is_issued_by(child, issuer)
 
 
 def _unique(certificates: Iterable[ChainCertificate]) -> Path:

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 
 from idscope.clock import from_datetime
 from idscope.model.attestation import X509CertificateInfo
+from idscope.security.certificate_shape import TooManyParts, check_shape
 from idscope.security.certificates import certificate_info
 from idscope.security.chain_signature import (
     PublicKey,
@@ -98,7 +99,10 @@ def read_chain_certificate(der: bytes) -> ChainCertificate:
     try:
         with warnings.catch_warnings():  # the library warns of names that are too long, and of much else
             warnings.simplefilter("ignore")
+            check_shape(der)
             return _facts(der, x509.load_der_x509_certificate(der))
+    except TooManyParts as error:
+        raise ChainRefused(str(error)) from None
     except TwoAlgorithms:
         raise ChainRefused("a certificate names two signature algorithms, one signed and one beside it") from None
     except Exception as error:  # noqa: BLE001 - what the library raises for hostile bytes is no closed list

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.x509.oid import SignatureAlgorithmOID
 
+from idscope.security.der import element
+
 MAX_RSA_BITS: Final = 16384
 # OpenSSL's own limit for large keys; without it one signature check of a small key may take a second.
 MAX_RSA_EXPONENT_BITS: Final = 64
@@ -122,8 +124,8 @@ def is_bounded(key: rsa.RSAPublicKey) -> bool:
 def names_its_curve(key: bytes, signed: bytes) -> bool:
     """Whether the certificate names the curve of its key, as RFC 5480, 2.1.1 wants it: parameters that are spelled out
     may be almost those of a curve. `key` has it named; the library reads both forms and tells neither."""
-    start, _ = _element(key, 0)
-    return key[start : _element(key, start)[1]] in signed
+    start, _ = element(key, 0)
+    return key[start : element(key, start)[1]] in signed
 
 
 def signature_work(key: PublicKey | None) -> int:
@@ -137,22 +139,13 @@ def signature_work(key: PublicKey | None) -> int:
 
 def _names_one_algorithm(der: bytes, signed: bytes) -> bool:
     """RFC 5280, 4.1.1.2: what stands beside the signature is what was signed. The library does not compare them."""
-    at, _ = _element(signed, 0)
+    at, _ = element(signed, 0)
     if signed[at] == _VERSION_TAG:
-        _, at = _element(signed, at)
-    _, at = _element(signed, at)  # the serial number
-    _, end = _element(signed, at)
-    beside = _element(der, 0)[0] + len(signed)
-    return der[beside : _element(der, beside)[1]] == signed[at:end]
-
-
-def _element(der: bytes, at: int) -> tuple[int, int]:
-    """Where the content of the element at this place begins, and where it ends."""
-    size, at = der[at + 1], at + 2
-    if size & 0x80:
-        width = size & 0x7F
-        size, at = int.from_bytes(der[at : at + width], "big"), at + width
-    return at, at + size
+        _, at = element(signed, at)
+    _, at = element(signed, at)  # the serial number
+    _, end = element(signed, at)
+    beside = element(der, 0)[0] + len(signed)
+    return der[beside : element(der, beside)[1]] == signed[at:end]
 
 
 def _parameters(certificate: x509.Certificate) -> Parameters:

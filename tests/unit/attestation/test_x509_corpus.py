@@ -145,7 +145,7 @@ def test_certificates_that_sign_each_other_in_all_ways_are_refused_in_bounded_wo
         checks.append(child)
         return is_signed_by(child, issuer)
 
-    monkeypatch.setattr(certificate_chain, "is_signed_by", counted)
+    monkeypatch.setattr(certificate_chain, "_is_leaf_issued_by", counted)
     monkeypatch.setattr(certificate_chain, "_is_issued_by", counted)
     leaf, *others = read_chain((authorities[0].device("device").der_chain()[0], *crossed))
     with pytest.raises(ChainRefused, match=r"chains|signature checks"):
@@ -171,7 +171,7 @@ def test_authorities_with_heavy_keys_are_refused_before_they_take_long(monkeypat
         work.append(signature_work(issuer.public_key))
         return is_signed_by(child, issuer)
 
-    monkeypatch.setattr(certificate_chain, "is_signed_by", weighed)
+    monkeypatch.setattr(certificate_chain, "_is_leaf_issued_by", weighed)
     heavy = [heavy_authority("heavy") for _ in range(LIMITS.certificates - 1)]
     leaf, *others = read_chain((CertificateMaker.authority("heavy").device("device").der_chain()[0], *heavy))
     with pytest.raises(ChainRefused, match="take too long"):

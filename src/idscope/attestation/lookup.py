@@ -7,6 +7,7 @@ import msgspec
 from idscope.attestation.authorities import NO_AUTHORITIES, Authorities
 from idscope.attestation.claim import Claim
 from idscope.attestation.rules import AttestationRules
+from idscope.attestation.tpm_nonces import TpmNonces
 from idscope.model.enrollment import EnrollmentGroup, IndividualEnrollment
 from idscope.model.registration_id import registration_key
 from idscope.secret import Secret
@@ -32,7 +33,8 @@ class Candidates(msgspec.Struct, frozen=True):
 
     `keys` are the enrollment's symmetric keys, primary first; empty for other mechanisms. `groups` are the groups to
     be asked by a token where there is no individual enrollment, in the order in which they are asked; `authorities`
-    lead a chain to its group. Both are also there where the individual enrollment is disabled.
+    lead a chain to its group. Both are also there where the individual enrollment is disabled. `nonces` are those of
+    TPMs over HTTPS, `storage_root_key` is the one that the device's TPM showed last, if that is known (Base64).
     """
 
     service_id: str
@@ -42,6 +44,8 @@ class Candidates(msgspec.Struct, frozen=True):
     groups: tuple[GroupCandidate, ...] = ()
     authorities: Authorities = NO_AUTHORITIES
     rules: AttestationRules = AttestationRules()
+    nonces: TpmNonces | None = None
+    storage_root_key: str | None = None
 
 
 def lookup_keys(claim: Claim) -> LookupKeys:

@@ -89,7 +89,7 @@ def test_a_blob_for_another_endorsement_key(tpm: SoftwareTpm, other: SoftwareTpm
 
 
 def test_a_blob_for_another_storage_root_key(tpm: SoftwareTpm, other: SoftwareTpm) -> None:
-    """Whoever shows his own storage root key with somebody's endorsement key has no TPM that releases the credential."""
+    """Whoever shows his own storage root key with another's endorsement key has no TPM that releases the credential."""
     with pytest.raises(ActivationFailed):
         tpm.activate(blob_for(tpm, other))
     with pytest.raises(ActivationFailed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 
 import pytest
@@ -102,12 +103,8 @@ def test_any_bytes_are_refused_in_words(structure: bytes) -> None:
 @given(st.integers(0, len(EK) - 1), st.binary(min_size=1, max_size=8))
 def test_a_changed_key_is_another_one_or_refused(at: int, replacement: bytes) -> None:
     text = changed(at, replacement)
-    try:
-        key = read_key(text)
-    except TpmKeyRefused as refused:
-        assert str(refused).startswith(("is ", "has "))
-    else:
-        assert key.structure == base64.b64decode(text)
+    with contextlib.suppress(TpmKeyRefused):
+        assert read_key(text).text == text
 
 
 def test_a_refusal_holds_nothing_of_the_key() -> None:

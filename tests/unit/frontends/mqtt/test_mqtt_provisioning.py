@@ -25,6 +25,7 @@ from mqtt_device import (
     text,
     user_name,
 )
+from tpm_samples import ENDORSEMENT_KEY, STORAGE_ROOT_KEY
 
 from idscope.frontends.mqtt.addresses import DeviceCall, Verb, answer_topic, parse_call
 from idscope.frontends.mqtt.provisioning import ProvisioningOptions
@@ -312,7 +313,7 @@ async def test_a_certificate_that_admits_nobody_is_told_on_the_answers_topic(cas
 
 @served()
 async def test_a_tpm_cannot_prove_itself_over_mqtt(case: Case) -> None:
-    tpm = {"endorsementKey": "AANhYmM="}
+    tpm = {"endorsementKey": ENDORSEMENT_KEY, "storageRootKey": STORAGE_ROOT_KEY}
     await case.app.enroll("chip", attestation={"type": "tpm", "tpm": tpm})
     await case.device.stand("chip", None)
     assert_error(await case.device.ask(REGISTER, json.dumps({"tpm": tpm}).encode()), 401, 401002)

@@ -24,7 +24,7 @@ from idscope.model.document import given
 from idscope.model.enrollment import IndividualEnrollment
 from idscope.secret import Secret
 from idscope.security.sas import SasRefused, check_expiry, signed_with
-from idscope.security.tpm_public import TpmKey, TpmKeyRefused, read_key, read_structure
+from idscope.security.tpm_public import TpmKey, TpmKeyRefused, read_key
 
 _HTTPS: Final[Wire] = "Http"
 
@@ -94,13 +94,8 @@ def _enrolled_key(claim: Claim, enrollment: IndividualEnrollment) -> TpmKey:
         enrolled = read_key("" if tpm is None else tpm.endorsement_key)
     except TpmKeyRefused as refusal:
         raise Unauthorized(reason=f"the enrolled endorsementKey {refusal}") from None
-    if claim.tpm is not None:
-        try:
-            presented = read_structure(claim.tpm.endorsement_key)
-        except TpmKeyRefused as refusal:
-            raise InvalidArgument(f"endorsementKey {refusal}") from None
-        if presented != enrolled.structure:
-            raise Unauthorized(reason="the endorsement key is not the enrolled one")
+    if claim.tpm is not None and _read("endorsementKey", claim.tpm.endorsement_key) != enrolled:
+        raise Unauthorized(reason="the endorsement key is not the enrolled one")
     return enrolled
 
 

@@ -22,7 +22,8 @@ from idscope.registration.enrolled_device import EnrolledDevice, enrolled_device
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation
 from idscope.registration.placement import Connectors, choose_hub, linked_hub, place
 from idscope.registration.states import Step, WorkflowSettings
-from idscope.registration.tpm_device import HubKeys
+from idscope.registration.tpm_device import keep_hub_key, kept_hub_key
+from idscope.secret import Secret
 from idscope.security.sealing import Sealer
 from idscope.storage import ExpectationFailed, OperationRow, Put, Store, Unit, Write
 
@@ -67,7 +68,6 @@ class UnfinishedRegistration:
         self._authenticated = authenticated
         self._resume = resume
         self._just_read = read
-        self._hub_keys = HubKeys(workshop.sealer, *key)
         self.task = asyncio.get_running_loop().create_task(self._carry_out())
 
     async def keep(self) -> None:
@@ -152,7 +152,7 @@ class UnfinishedRegistration:
             await operation.enter(Step.PLACING, chosen)
         else:
             chosen = operation.placement
-        made = self._hub_keys.key_for(proof, context.registration) if proof.mechanism == "tpm" else None
+        made = await self._hub_key(context)
         await self._place(context, device, chosen, hub_credential(device, proof, made))
         repeated = previous is not None and previous.hub_id == chosen.hub_id
         record = msgspec.structs.replace(
@@ -160,7 +160,20 @@ class UnfinishedRegistration:
             placement=chosen,
             substatus="reprovisionedToInitialAssignment" if repeated else "initialAssignment",
         )
-        return record if made is None else self._hub_keys.kept_with(record, proof, made, chosen.host_name)
+        if made is None:
+            return record
+        return keep_hub_key(self._workshop.sealer, self.key, record, proof, made, chosen.host_name)
+
+    async def _hub_key(self, context: Context) -> Secret | None:
+        """The key that is made for a TPM's device; None for all others. A new one is durable before the hub has it, or
+        two workers would give the device two. Raises UnderWayElsewhere, StoreUnavailable, CannotOpen."""
+        attested = self._attested()
+        if attested.hub_key is None:
+            return None
+        kept = kept_hub_key(self._workshop.sealer, self.key, context.registration, attested.proof)
+        if kept is None:
+            await self.operation.keep(attested)
+        return kept or attested.hub_key
 
     async def _place(
         self, context: Context, device: EnrolledDevice, chosen: Placement, credential: HubCredential

@@ -34,7 +34,7 @@ from idscope.registration.kept_operation import AttestedDevice, KeptOperation, U
 from idscope.registration.operation_id import OperationIds
 from idscope.registration.placement import Connectors
 from idscope.registration.states import RegisterRequest, RegistrationResult, WorkflowSettings
-from idscope.registration.tpm_device import keys_of
+from idscope.registration.tpm_device import keys_of, new_hub_key
 from idscope.registration.unfinished import UnfinishedRegistration, Workshop
 from idscope.security.sealing import Sealer
 from idscope.storage import OperationRow, Store
@@ -182,8 +182,9 @@ class RegistrationWorkflow:
                 raise RegistrationConflict(reason="the same device registers already")
             return running
         payload = UNSET if request.payload is None else Raw(request.payload)
+        proof = device.proof
         attested = AttestedDevice(
-            device.service_id, device.claim.registration_id, device.group_key, device.proof, payload
+            device.service_id, device.claim.registration_id, device.group_key, proof, payload, new_hub_key(proof)
         )
         unfinished = UnfinishedRegistration(
             self._workshop, self._operation(), key, device=attested, authenticated=device, read=self._just_read(device)

@@ -63,7 +63,7 @@ class Authenticated(msgspec.Struct, frozen=True):
 class Challenge(msgspec.Struct, frozen=True):
     """A TPM must prove itself first: by a token signed with the nonce, which only it can take in.
 
-    `enrollment_id` is None where there is no such enrollment, which is told after the proof.
+    `enrollment_id` is None where nobody looked yet whether there is one.
     """
 
     endorsement_key: TpmKey

@@ -11,7 +11,17 @@ from typing import Final
 import structlog
 from msgspec import Raw
 
-from idscope.attestation import Authenticated, Challenge, Claim, Refused, TpmNonces, Verdict, judge, lookup_keys
+from idscope.attestation import (
+    Authenticated,
+    Challenge,
+    Claim,
+    Refused,
+    TpmNonces,
+    Verdict,
+    challenge_first,
+    judge,
+    lookup_keys,
+)
 from idscope.clock import Clock
 from idscope.directory import Directory
 from idscope.errors import (
@@ -73,23 +83,25 @@ class RegistrationWorkflow:
         self._judged: tuple[Verdict, Context] | None = None
 
     async def authenticate(self, claim: Claim) -> Authenticated | Challenge | Refused:
-        """Whether the device is what it claims to be; a refusal is kept for the operator. Raises StoreUnavailable."""
+        """Whether the device is what it claims to be; what is not let in at once is kept for the operator. Raises
+        StoreUnavailable."""
         started = self._clock.now()
         service_id = ""
         key = ""
-        verdict: Verdict
+        verdict: Verdict | None = challenge_first(claim)
         try:
-            service_id = self._contexts.service(claim.id_scope).service_id
-            key = lookup_keys(claim).registration_key
-            context = await self._contexts.read(service_id, key)
-            verdict = judge(claim, context.candidates(), started)
-            self._remember(verdict, context)
+            if verdict is None:
+                service_id = self._contexts.service(claim.id_scope).service_id
+                key = lookup_keys(claim).registration_key
+                context = await self._contexts.read(service_id, key)
+                verdict = judge(claim, context.candidates(), started)
+                self._remember(verdict, context)
         except ProvisioningError as error:
             verdict = Refused(error)
         if isinstance(verdict, Refused):
             run = Run(claim, service_id, key, "authenticate", started, verdict.matched_enrollment)
             self._attempts.record(run.attempt("refused", self._clock.now(), error=verdict.error))
-        elif isinstance(verdict, Challenge):
+        elif isinstance(verdict, Challenge) and verdict.enrollment_id is not None:
             run = Run(claim, service_id, key, "authenticate", started, verdict.enrollment_id)
             self._attempts.record(run.attempt("challenged", self._clock.now()))
             self._contexts.root_keys.remember((service_id, key), verdict.storage_root_key.text)

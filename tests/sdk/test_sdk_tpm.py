@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated_tpm import EmulatedTpm, emulated_tpm
+from emulated_tpm import HOST, EmulatedTpm, emulated_tpm
 from sdk_documents import ENDORSEMENT_KEY
 from sdk_drivers import HTTPS, SdkError, Wire
 from sdk_monitor import telemetry
@@ -120,6 +122,18 @@ def test_a_tpm_that_registers_again_keeps_its_key(device: Device, wire: Wire) ->
     assert unchanged["etag"] == found["etag"]
     with device.connected(again, HUB_WIRES[0]):
         device.send("t-2")
+
+
+def test_the_sdk_uses_the_endorsement_key_that_tpm2_tools_made(device: Device, tmp_path: Path) -> None:
+    """As the how-to page makes it, at the SDK's own handle."""
+    environment = {**os.environ, "TPM2TOOLS_TCTI": f"mssim:host={HOST},port={device.tpm.port}"}
+    command = ["tpm2_createek", "-G", "rsa", "-c", "0x81010001", "-u", "ek.pub"]
+    subprocess.run(command, cwd=tmp_path, env=environment, timeout=60, check=True)
+    made = base64.b64encode((tmp_path / "ek.pub").read_bytes()).decode()
+    device.enroll(made)
+
+    assert device.endorsement_key == made
+    device.register(HTTPS)
 
 
 def test_a_tpm_names_itself(deployment: Any, tmp_path: Path) -> None:

@@ -32,14 +32,14 @@ _DIGEST_BYTES: Final = 32
 _DIGEST_BITS: Final = 256
 # userWithAuth, noDA, sign: what may be duplicated must not be fixed to a TPM or a parent.
 _HMAC_ATTRIBUTES: Final = (0x00040440).to_bytes(4, "big")
-_MAX_NOTE: Final = 64  # TPM2B_DATA holds a TPMT_HA, at least in C
+_MAX_NOTE: Final = 64  # what TPM2B_DATA has room for in C (inferred)
 
 
 def activation_blob(endorsement_key: TpmKey, storage_root_key: TpmKey, key: bytes, note: str) -> bytes:
     """What the SDKs call the authentication key: six structures, one behind the other.
 
-    `key` (32 bytes) is in the TPM afterwards, as an HMAC key. `note` says what it is for; no SDK reads it, one refuses
-    it empty. At most 64 bytes of it are sent.
+    `key` (32 bytes) is in the TPM afterwards, as an HMAC key. `note` says what it is for, not empty: no SDK uses it, one
+    decrypts it. At most 64 bytes of it are sent.
     """
     inner_key = secrets.token_bytes(_AES_BYTES)
     seed = secrets.token_bytes(_DIGEST_BYTES)

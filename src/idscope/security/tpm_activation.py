@@ -38,8 +38,8 @@ _MAX_NOTE: Final = 64  # what TPM2B_DATA has room for in C (inferred)
 def activation_blob(endorsement_key: TpmKey, storage_root_key: TpmKey, key: bytes, note: str) -> bytes:
     """What the SDKs call the authentication key: six structures, one behind the other.
 
-    `key` (32 bytes) is in the TPM afterwards, as an HMAC key. `note` says what it is for, not empty: no SDK uses it, one
-    decrypts it. At most 64 bytes of it are sent.
+    `key` (32 bytes) is in the TPM afterwards, as an HMAC key. `note` says what it is for, not empty: no SDK uses it,
+    one decrypts it. At most 64 bytes of it are sent.
     """
     inner_key = secrets.token_bytes(_AES_BYTES)
     seed = secrets.token_bytes(_DIGEST_BYTES)

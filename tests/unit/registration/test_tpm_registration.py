@@ -403,6 +403,49 @@ async def test_two_workers_at_once_give_one_key() -> None:
 
 
 @scenario
+async def test_a_second_worker_makes_no_second_key_while_the_first_one_is_at_it() -> None:
+    async with fixture(assign_wait=10.0) as f:
+        held = f.hub.hold_next("put")
+        await f.challenge(chip())
+        token, body = f.token(chip()), {"tpm": chip().document}
+        first = asyncio.create_task(f.ask(body, token=token))
+        await held.reached.wait()
+        async with Application(store=f.app.store, connector=f.hub, settings=f.app.settings, clock=f.app.clock) as other:
+            second = await f.ask(body, token=token, app=other)
+            assert second.json()["status"] == "assigning"
+            held.release()
+            assert wrapped_key(await first) == wrapped_key(await f.poll(second.json()["operationId"], token))
+        chip().activate(wrapped_key(await first))
+        assert chip().key == f.hub_key
+        assert [call.verb for call in f.fake.calls] == ["put"]
+
+
+@scenario
+async def test_a_tpm_that_was_replaced_after_its_worker_died_is_not_assigned() -> None:
+    store = MemoryStore()
+    async with fixture(store=store, lease=10.0, assign_wait=0.02) as f:
+        f.hub.hold_next("put")
+        answer = await f.register(chip())
+        for one in list(f.app.workflow._running.values()):
+            one.task.cancel()
+            await asyncio.gather(one.task, return_exceptions=True)
+        await f.enroll(other_chip())
+        async with Application(store=store, connector=f.hub, settings=f.app.settings, clock=f.app.clock) as heir:
+            f.app.clock.advance(11)
+            assert await heir.workflow.recover() == 1
+
+            async def ended() -> bool:
+                return await f.operation() is None
+
+            await f.until(ended)
+            record = await f.record()
+            assert record is not None
+            assert record.status == "failed"
+            assert_refused(await f.poll(answer.json()["operationId"], f.token(chip())), 401002)
+        assert f.fake.devices == {}
+
+
+@scenario
 async def test_a_hub_that_is_down_is_tried_with_the_same_key_until_it_is_back() -> None:
     async with fixture(assign_wait=0.02) as f:
         f.hub.lose_next_answer(HubUnavailable, "put")

@@ -14,6 +14,7 @@ import amqp_frames as amqp
 import pytest
 from amqp_device import Device
 from amqp_frames import Symbol
+from captured import clock_for
 from tpm_samples import changed
 
 from idscope.errors import ServiceUnavailable
@@ -21,6 +22,7 @@ from idscope.frontends.amqp.limits import AmqpLimits
 from idscope.storage import AttemptRow, Key, RegistrationRow
 from idscope.testing.application import ID_SCOPE, Application
 from idscope.testing.certificates import CertificateMaker
+from idscope.testing.manual_clock import ManualClock
 from idscope.testing.software_tpm import SoftwareTpm
 
 ADDRESS = f"{ID_SCOPE}/registrations/device"
@@ -36,11 +38,11 @@ def chip() -> SoftwareTpm:
     return made("the device's")
 
 
-def play(scene: Play, **options: Any) -> None:
+def play(scene: Play, *, clock: ManualClock | None = None, **options: Any) -> None:
     """The scene, on a connection of its own; `device` is enrolled with `chip()`."""
 
     async def run() -> None:
-        async with Application() as app:
+        async with Application(clock=clock) as app:
             tpm = {"endorsementKey": chip().endorsement_key}
             await app.enroll("device", attestation={"type": "tpm", "tpm": tpm})
             with Device(app, **options) as device:
@@ -207,8 +209,11 @@ def test_a_certificate_beside_the_tpm_proves_nothing() -> None:
         x509 = {"clientCertificates": {"primary": {"certificate": leaf}}}
         await device.app.enroll("certified", attestation={"type": "x509", "x509": x509})
         assert await log_in(device, chip(), "certified") == 1
+        with Device(device.app, chain=certificate.der_chain()) as again:
+            await register(again, "certified")
+            assert (await answer(again))["status"] == "assigned", "without SASL it does"
 
-    play(scene, chain=certificate.der_chain())
+    play(scene, chain=certificate.der_chain(), clock=clock_for(certificate))
 
 
 @pytest.mark.parametrize("member", ["endorsementKey", "storageRootKey"])

@@ -8,6 +8,7 @@ from idscope.attestation.authorities import NO_AUTHORITIES, Authorities
 from idscope.attestation.claim import Claim
 from idscope.attestation.rules import AttestationRules
 from idscope.attestation.tpm_nonces import TpmNonces
+from idscope.attestation.verdict import Authenticated, Proof
 from idscope.model.enrollment import EnrollmentGroup, IndividualEnrollment
 from idscope.model.registration_id import registration_key
 from idscope.secret import Secret
@@ -46,6 +47,19 @@ class Candidates(msgspec.Struct, frozen=True):
     rules: AttestationRules = AttestationRules()
     nonces: TpmNonces | None = None
     storage_root_key: str | None = None
+
+    def let_in(self, claim: Claim, enrollment: IndividualEnrollment, proof: Proof, now: int) -> Authenticated:
+        """The verdict on a device that proved itself by its individual enrollment."""
+        return Authenticated(
+            service_id=self.service_id,
+            registration_key=claim.registration_id.lower(),
+            enrollment_id=enrollment.registration_id,
+            enrollment_etag=self.enrollment_etag,
+            group_key=None,
+            proof=proof,
+            claim=claim,
+            at=now,
+        )
 
 
 def lookup_keys(claim: Claim) -> LookupKeys:

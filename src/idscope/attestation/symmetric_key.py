@@ -28,16 +28,7 @@ def judge_individual(claim: Claim, enrollment: IndividualEnrollment, candidates:
     if slot is None:
         reason = "the signature was made with neither key of the enrollment"
         return Refused(Unauthorized(reason=reason), enrollment.registration_id)
-    return Authenticated(
-        service_id=candidates.service_id,
-        registration_key=claim.registration_id.lower(),
-        enrollment_id=enrollment.registration_id,
-        enrollment_etag=candidates.enrollment_etag,
-        group_key=None,
-        proof=Proof("symmetricKey", slot),
-        claim=claim,
-        at=now,
-    )
+    return candidates.let_in(claim, enrollment, Proof("symmetricKey", slot), now)
 
 
 def judge_groups(claim: Claim, candidates: Candidates, now: int) -> Verdict:

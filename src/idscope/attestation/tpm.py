@@ -16,7 +16,7 @@ from typing import Final
 from idscope.attestation.claim import Claim
 from idscope.attestation.lookup import Candidates
 from idscope.attestation.symmetric_key import presented_token
-from idscope.attestation.verdict import Authenticated, Challenge, Proof, Refused, Verdict
+from idscope.attestation.verdict import Challenge, Proof, Refused, Verdict
 from idscope.errors import EnrollmentNotFound, InvalidArgument, ProvisioningError, Unauthorized
 from idscope.events import Wire
 from idscope.model.attestation import TpmAttestation
@@ -41,16 +41,8 @@ def judge_individual(claim: Claim, enrollment: IndividualEnrollment, candidates:
     except ProvisioningError as error:
         return Refused(error, enrollment.registration_id)
     known = None if root_key is None else root_key.text
-    return Authenticated(
-        service_id=candidates.service_id,
-        registration_key=claim.registration_id.lower(),
-        enrollment_id=enrollment.registration_id,
-        enrollment_etag=candidates.enrollment_etag,
-        group_key=None,
-        proof=Proof("tpm", "primary", endorsement_key=enrolled.text, storage_root_key=known),
-        claim=claim,
-        at=now,
-    )
+    proof = Proof("tpm", "primary", endorsement_key=enrolled.text, storage_root_key=known)
+    return candidates.let_in(claim, enrollment, proof, now)
 
 
 def challenge_first(claim: Claim) -> Challenge | Refused | None:

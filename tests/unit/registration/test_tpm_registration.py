@@ -78,8 +78,9 @@ class Fixture:
     async def poll(self, operation_id: str, token: str) -> Response:
         return await self.ask(token=token, what=f"/operations/{operation_id}", method="GET")
 
-    async def enroll(self, tpm: SoftwareTpm, **members: Any) -> None:
-        body = {"registrationId": "device", "attestation": attestation(tpm.endorsement_key), **members}
+    async def enroll(self, tpm: SoftwareTpm, *, storage_root_key: str | None = None, **members: Any) -> None:
+        enrolled = attestation(tpm.endorsement_key, storageRootKey=storage_root_key)
+        body = {"registrationId": "device", "attestation": enrolled, **members}
         assert (await self.app.service("PUT", "/enrollments/device", body, if_match="*")).status == 200
 
     async def record(self) -> RegistrationRow | None:
@@ -299,29 +300,21 @@ async def test_the_keys_need_not_come_again() -> None:
         assert chip().key == f.hub_key
 
 
-@scenario
-async def test_another_worker_knows_the_storage_root_key_of_the_last_registration() -> None:
-    async with fixture() as f:
-        await f.register(chip())
-        await f.challenge(chip())
-        async with Application(store=f.app.store, connector=f.hub, clock=f.app.clock) as worker:
-            answer = await f.ask({"registrationId": "device"}, token=f.token(chip()), app=worker)
-        chip().activate(wrapped_key(answer))
-        assert chip().key == f.hub_key
+@pytest.mark.parametrize("known", ["of the last registration", "that was enrolled"])
+def test_another_worker_knows_the_storage_root_key(known: str) -> None:
+    async def inside() -> None:
+        async with fixture() as f:
+            if known == "that was enrolled":
+                await f.enroll(chip(), storage_root_key=chip().storage_root_key)
+            else:
+                await f.register(chip())
+            await f.challenge(chip())
+            async with Application(store=f.app.store, connector=f.hub, clock=f.app.clock) as worker:
+                answer = await f.ask({"registrationId": "device"}, token=f.token(chip()), app=worker)
+            chip().activate(wrapped_key(answer))
+            assert chip().key == f.hub_key
 
-
-@scenario
-async def test_another_worker_knows_the_storage_root_key_that_was_enrolled() -> None:
-    async with fixture() as f:
-        tpm = attestation(chip().endorsement_key, storageRootKey=chip().storage_root_key)
-        await f.app.service(
-            "PUT", "/enrollments/device", {"registrationId": "device", "attestation": tpm}, if_match="*"
-        )
-        await f.challenge(chip())
-        async with Application(store=f.app.store, connector=f.hub, clock=f.app.clock) as worker:
-            answer = await f.ask({"registrationId": "device"}, token=f.token(chip()), app=worker)
-        chip().activate(wrapped_key(answer))
-        assert chip().key == f.hub_key
+    asyncio.run(inside())
 
 
 @scenario

@@ -3,7 +3,7 @@ It must not know how the challenge travels, nor how a key is wrapped.
 
 | presented                           | verdict                                                                 |
 |-------------------------------------|-------------------------------------------------------------------------|
-| another endorsement key             | refused; the storage root key is never compared, nobody enrolls it      |
+| another endorsement key             | refused; the storage root key is never compared                         |
 | the endorsement key, and no token   | a challenge; over AMQP also for every other endorsement key             |
 | a token                             | authenticated, where the nonce signed it; the keys need not come again  |
 | anything over MQTT, or by a password| refused: no client has a TPM there                                      |

@@ -16,10 +16,11 @@ from idscope.frontends.amqp.claims import AmqpUseCases
 from idscope.frontends.amqp.front_end import AmqpFrontEnd
 from idscope.frontends.http.control_plane_api import CONTROL_PLANE_OPERATIONS
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
-from idscope.frontends.http.front_end import HttpFrontEnd, HttpLimits
+from idscope.frontends.http.front_end import HttpFrontEnd
 from idscope.frontends.http.hub_api import HUB_OPERATIONS
 from idscope.frontends.http.hub_monitor_api import HUB_MONITOR_OPERATIONS
 from idscope.frontends.http.hub_traffic_api import HUB_TRAFFIC_OPERATIONS
+from idscope.frontends.http.limits import HttpLimits
 from idscope.frontends.http.operations import Api, Operation
 from idscope.frontends.http.operator_api import (
     OPERATOR_OPERATIONS,
@@ -28,7 +29,7 @@ from idscope.frontends.http.operator_api import (
     OperatorUseCases,
 )
 from idscope.frontends.http.router import Router
-from idscope.frontends.http.service_api import SERVICE_OPERATIONS
+from idscope.frontends.http.service_api import NAMED_SERVICE_OPERATIONS, SERVICE_OPERATIONS
 from idscope.frontends.mqtt.front_end import MqttFrontEnd
 from idscope.frontends.mqtt.hub import HubMqtt
 from idscope.frontends.mqtt.provisioning import Provisioning, ProvisioningOptions
@@ -46,6 +47,7 @@ OPERATOR_LISTENER_OPERATIONS: Final[tuple[Operation, ...]] = (
     *OPERATOR_OPERATIONS,
     *HUB_MONITOR_OPERATIONS,
     *CONTROL_PLANE_OPERATIONS,
+    *NAMED_SERVICE_OPERATIONS,
 )
 
 
@@ -113,7 +115,14 @@ class FrontEnds:
         return HttpFrontEnd(app, clock=self._ground.clock, limits=limits, websocket=websocket)
 
     def _operator_http(self, operations: tuple[Operation, ...]) -> HttpFrontEnd:
-        app = self._router(operations, {Api.OPERATOR: self._operator, Api.CONTROL_PLANE: self._use_cases.control_plane})
+        app = self._router(
+            operations,
+            {
+                Api.OPERATOR: self._operator,
+                Api.CONTROL_PLANE: self._use_cases.control_plane,
+                Api.NAMED_SERVICE: self._use_cases.service,
+            },
+        )
         return HttpFrontEnd(app, clock=self._ground.clock, limits=_http_limits(self._ground.settings))
 
     def _router(self, operations: tuple[Operation, ...], use_cases: Mapping[Api, Any]) -> Router:

@@ -4,7 +4,6 @@ It must not know any wire, nor how a mechanism, a policy, a hub or a store does 
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterable
 from typing import Final
 
@@ -35,6 +34,7 @@ from idscope.errors import (
 from idscope.events import Verdict as AttemptVerdict
 from idscope.model.api_version import CSR_SINCE, ApiVersion
 from idscope.model.document import UNSET
+from idscope.model.guid import new_guid
 from idscope.model.registration import DeviceRegistrationResult
 from idscope.records import RegistrationRecord, device_result
 from idscope.registration.attempts import AttemptRecorder, Run
@@ -78,7 +78,7 @@ class RegistrationWorkflow:
         self._attempts = attempts
         self._operation_ids = operation_ids
         self._settings = settings
-        self._owner = str(uuid.uuid4())
+        self._owner = new_guid()
         self._running: dict[tuple[str, str], UnfinishedRegistration] = {}
         self._judged: tuple[Verdict, Context] | None = None
 

@@ -23,9 +23,10 @@ from idscope.enrollments import GROUP, INDIVIDUAL, Enrollments, RegistrationStat
 from idscope.frontends.http.control_plane_api import CONTROL_PLANE_OPERATIONS, ControlPlaneUseCases
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
 from idscope.frontends.http.hub_api import HUB_OPERATIONS, HubUseCases
+from idscope.frontends.http.incoming import IncomingRequest, Peer
 from idscope.frontends.http.operations import Api
 from idscope.frontends.http.router import Router
-from idscope.frontends.http.service_api import SERVICE_OPERATIONS, ServiceUseCases
+from idscope.frontends.http.service_api import NAMED_SERVICE_OPERATIONS, SERVICE_OPERATIONS, ServiceUseCases
 from idscope.hubs.connector import HubConnector
 from idscope.hubs.embedded import EmbeddedHubConnector
 from idscope.registration import AttemptRecorder, OperationIds, RegistrationWorkflow, WorkflowSettings
@@ -122,11 +123,19 @@ class Application:
         return self._connector or EmbeddedHubConnector(hub.hub_id, hub.host_name, self.identities)
 
     def _router(self, workflow: RegistrationWorkflow) -> Router:
+        service = self._service_use_cases()
         return Router(
-            (*DEVICE_OPERATIONS, *SERVICE_OPERATIONS, *HUB_OPERATIONS, *CONTROL_PLANE_OPERATIONS),
+            (
+                *DEVICE_OPERATIONS,
+                *SERVICE_OPERATIONS,
+                *HUB_OPERATIONS,
+                *CONTROL_PLANE_OPERATIONS,
+                *NAMED_SERVICE_OPERATIONS,
+            ),
             {
                 Api.DEVICE: DeviceUseCases(workflow),
-                Api.SERVICE: self._service_use_cases(),
+                Api.SERVICE: service,
+                Api.NAMED_SERVICE: service,
                 Api.HUB: HubUseCases(self.identities, self.twins, BulkRegistry(self.identities, self.twins)),
                 Api.CONTROL_PLANE: ControlPlaneUseCases(self.directory, CaCertificates(self.store, self.clock)),
             },
@@ -174,27 +183,11 @@ class Application:
         sent = {"host": ADDRESS, **({"content-type": "application/json"} if content else {}), **(headers or {})}
         if authorization is not None:
             sent["authorization"] = authorization
-        scope = {
-            "type": "http",
-            "method": method,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
-            "client": ("127.0.0.9", 40000),
-            "extensions": {"tls": {"client_certificate_chain": chain}},
-        }
-        messages: list[Any] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        await self.router(scope, receive, send)
-        start, end = messages
-        answered = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
-        return Response(start["status"], answered, end["body"])
+        named = [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()]
+        peer = Peer("127.0.0.9", secure=True, chain=chain)
+        answer = await self.router(IncomingRequest(method, path.encode(), query.encode(), named, peer, body=content))
+        answered = {name.decode(): value.decode("latin-1") for name, value in answer.headers}
+        return Response(answer.status, answered, answer.body)
 
     async def service(self, method: str, target: str, body: Any = None, **headers: str) -> Response:
         """A request of the service API by its owner, at api-version 2021-10-01 unless the target names one."""

@@ -3,7 +3,6 @@ It must not know which operation was asked for."""
 
 from __future__ import annotations
 
-import uuid
 from enum import Enum
 from typing import Final
 
@@ -20,11 +19,11 @@ from idscope.errors import (
 )
 from idscope.model.ca_certificate import ErrorDetails
 from idscope.model.document import UNSET, encode
+from idscope.model.guid import new_guid
 from idscope.model.registration import ProvisioningServiceErrorDetails, TpmChallengeDetails
 
-Headers = list[tuple[bytes, bytes]]
-
 CONTENT_TYPE_JSON: Final = (b"content-type", b"application/json; charset=utf-8")
+_NO_CONTENT: Final = 204
 STRICT_TRANSPORT_SECURITY: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -54,7 +53,7 @@ class Wording(Enum):
 
 
 def new_tracking_id() -> str:
-    return str(uuid.uuid4())
+    return new_guid()
 
 
 # The hub's code words for what happens before a hub is asked.
@@ -144,11 +143,11 @@ def _hub_time(now: int) -> str:
     return f"{text[5:7]}/{text[8:10]}/{text[:4]} {text[11:19]}"
 
 
-def complete_headers(answer: Answer, tracking_id: str) -> Headers:
-    """The answer's headers with those that every answer has."""
-    headers: Headers = [STRICT_TRANSPORT_SECURITY, (b"x-ms-request-id", tracking_id.encode()), *answer.headers]
+def completed(answer: Answer, tracking_id: str) -> Answer:
+    """The answer with the headers that every answer has."""
+    headers = (STRICT_TRANSPORT_SECURITY, (b"x-ms-request-id", tracking_id.encode()), *answer.headers)
     if answer.body:
-        headers.append(CONTENT_TYPE_JSON)
-    if answer.status != 204:
-        headers.append((b"content-length", str(len(answer.body)).encode()))
-    return headers
+        headers = (*headers, CONTENT_TYPE_JSON)
+    if answer.status != _NO_CONTENT:
+        headers = (*headers, (b"content-length", str(len(answer.body)).encode()))
+    return Answer(answer.status, answer.body, headers)

@@ -20,7 +20,7 @@ _KEY_NAMES = frozenset({"", "registration"})
 def judge_individual(claim: Claim, enrollment: IndividualEnrollment, candidates: Candidates, now: int) -> Verdict:
     """Authenticated where a token for this very registration is signed with one of the enrollment's keys."""
     try:
-        token = _presented_token(claim)
+        token = presented_token(claim)
         slot = _signing_slot(token, candidates.keys)
         check_expiry(token, now)
     except SasRefused as refusal:
@@ -28,16 +28,7 @@ def judge_individual(claim: Claim, enrollment: IndividualEnrollment, candidates:
     if slot is None:
         reason = "the signature was made with neither key of the enrollment"
         return Refused(Unauthorized(reason=reason), enrollment.registration_id)
-    return Authenticated(
-        service_id=candidates.service_id,
-        registration_key=claim.registration_id.lower(),
-        enrollment_id=enrollment.registration_id,
-        enrollment_etag=candidates.enrollment_etag,
-        group_key=None,
-        proof=Proof("symmetricKey", slot),
-        claim=claim,
-        at=now,
-    )
+    return candidates.let_in(claim, enrollment, Proof("symmetricKey", slot), now)
 
 
 def judge_groups(claim: Claim, candidates: Candidates, now: int) -> Verdict:
@@ -46,7 +37,7 @@ def judge_groups(claim: Claim, candidates: Candidates, now: int) -> Verdict:
     The request names no group. A group's own key lets nobody in: only what is derived from it does.
     """
     try:
-        token = _presented_token(claim)
+        token = presented_token(claim)
     except SasRefused as refusal:
         return Refused(Unauthorized(reason=str(refusal)))
     for candidate in candidates.groups:
@@ -90,8 +81,8 @@ def _why_no_group(token: SasToken, claim: Claim, candidates: Candidates) -> str:
     )
 
 
-def _presented_token(claim: Claim) -> SasToken:
-    """The token, if it is for this very registration. Raises SasRefused."""
+def presented_token(claim: Claim) -> SasToken:
+    """The token, if it is for this very registration; a TPM's looks the same. Raises SasRefused."""
     if claim.sas is None:
         raise SasRefused("no token was sent, and the enrollment attests by symmetric key")
     token = parse_sas(claim.sas.reveal())

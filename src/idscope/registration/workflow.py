@@ -10,7 +10,17 @@ from typing import Final
 import structlog
 from msgspec import Raw
 
-from idscope.attestation import Authenticated, Challenge, Claim, Refused, Verdict, judge, lookup_keys
+from idscope.attestation import (
+    Authenticated,
+    Challenge,
+    Claim,
+    Refused,
+    TpmNonces,
+    Verdict,
+    challenge_first,
+    judge,
+    lookup_keys,
+)
 from idscope.clock import Clock
 from idscope.directory import Directory
 from idscope.errors import (
@@ -35,6 +45,7 @@ from idscope.registration.kept_operation import AttestedDevice, KeptOperation, U
 from idscope.registration.operation_id import OperationIds
 from idscope.registration.placement import Connectors
 from idscope.registration.states import RegisterRequest, RegistrationResult, WorkflowSettings
+from idscope.registration.tpm_device import keys_of, new_hub_key
 from idscope.registration.unfinished import UnfinishedRegistration, Workshop
 from idscope.security.sealing import Sealer
 from idscope.storage import OperationRow, Store
@@ -57,10 +68,11 @@ class RegistrationWorkflow:
         clock: Clock,
         attempts: AttemptRecorder,
         operation_ids: OperationIds,
+        tpm_nonces: TpmNonces,
         settings: WorkflowSettings,
     ) -> None:
-        self._contexts = ContextReader(store, sealer, directory, settings.attestation)
-        self._workshop = Workshop(self._contexts, store, connectors, clock, settings)
+        self._contexts = ContextReader(store, sealer, directory, settings.attestation, tpm_nonces)
+        self._workshop = Workshop(self._contexts, store, sealer, connectors, clock, settings)
         self._store = store
         self._sealer = sealer
         self._clock = clock
@@ -72,29 +84,36 @@ class RegistrationWorkflow:
         self._judged: tuple[Verdict, Context] | None = None
 
     async def authenticate(self, claim: Claim) -> Authenticated | Challenge | Refused:
-        """Whether the device is what it claims to be; a refusal is kept for the operator. Raises StoreUnavailable."""
+        """Whether the device is what it claims to be; what is not let in at once is kept for the operator. Raises
+        StoreUnavailable."""
         started = self._clock.now()
         service_id = ""
         key = ""
-        verdict: Verdict
+        verdict: Verdict | None = challenge_first(claim)
         try:
-            service_id = self._contexts.service(claim.id_scope).service_id
-            key = lookup_keys(claim).registration_key
-            context = await self._contexts.read(service_id, key)
-            verdict = judge(claim, context.candidates(), started)
-            self._remember(verdict, context)
+            if verdict is None:
+                service_id = self._contexts.service(claim.id_scope).service_id
+                key = lookup_keys(claim).registration_key
+                context = await self._contexts.read(service_id, key)
+                verdict = judge(claim, context.candidates(), started)
+                self._remember(verdict, context)
         except ProvisioningError as error:
             verdict = Refused(error)
         if isinstance(verdict, Refused):
             run = Run(claim, service_id, key, "authenticate", started, verdict.matched_enrollment)
             self._attempts.record(run.attempt("refused", self._clock.now(), error=verdict.error))
+        elif isinstance(verdict, Challenge) and verdict.enrollment_id is not None:
+            run = Run(claim, service_id, key, "authenticate", started, verdict.enrollment_id)
+            self._attempts.record(run.attempt("challenged", self._clock.now()))
+            self._contexts.root_keys.remember((service_id, key), verdict.storage_root_key.text)
         return verdict
 
     async def register(self, device: Authenticated, request: RegisterRequest) -> RegistrationResult:
         """The finished result, or `assigning` where it takes longer than the device is made to wait.
 
         Raises Unauthorized (the enrollment does not admit it any more), RegistrationConflict (`azure_timing`),
-        InvalidArgument (a CSR where nothing issues certificates), StoreUnavailable.
+        InvalidArgument (a CSR where nothing issues certificates, a TPM's storage root key that is not known any
+        more), StoreUnavailable.
         """
         run = Run(
             device.claim,
@@ -108,6 +127,8 @@ class RegistrationWorkflow:
         try:
             _check_csr(request, device.claim.api_version)
             await self._check_who_joins(device)
+            if device.proof.mechanism == "tpm":
+                keys_of(device.proof)
             unfinished = self._unfinished(device, request)
             result = await self._wait(unfinished, device.claim.api_version)
         except IdscopeError as error:
@@ -182,8 +203,9 @@ class RegistrationWorkflow:
                 raise RegistrationConflict(reason="the same device registers already")
             return running
         payload = UNSET if request.payload is None else Raw(request.payload)
+        proof = device.proof
         attested = AttestedDevice(
-            device.service_id, device.claim.registration_id, device.group_key, device.proof, payload
+            device.service_id, device.claim.registration_id, device.group_key, proof, payload, new_hub_key(proof)
         )
         unfinished = UnfinishedRegistration(
             self._workshop, self._operation(), key, device=attested, authenticated=device, read=self._just_read(device)

@@ -13,13 +13,13 @@ import asyncio
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, cast
 
-from idscope.attestation import Authenticated
-from idscope.errors import IdscopeError, Unauthorized
-from idscope.frontends.amqp.provisioning import parse_address
-from idscope.frontends.amqp.session import Peer, ProvisioningSession, authenticate
+from idscope.attestation import Authenticated, Challenge, new_nonce
+from idscope.errors import EnrollmentNotFound, IdscopeError, RouteNotFound, Unauthorized
+from idscope.frontends.amqp.claims import Peer, authenticate, sasl_claim
+from idscope.frontends.amqp.failures import Failure, failure_of
+from idscope.frontends.amqp.session import ProvisioningSession
 from idscope.frontends.deadlines import NEVER
-from idscope.model.api_version import CURRENT
-from idscope.protocols.amqp.mechanisms import Password, plain
+from idscope.protocols.amqp.mechanisms import Presented, TpmKeys, plain, tpm
 from idscope.protocols.amqp.sasl import (
     AMQP_HEADER,
     HEADER_SIZE,
@@ -29,13 +29,11 @@ from idscope.protocols.amqp.sasl import (
     SaslServer,
     State,
 )
-from idscope.secret import Secret
 
 if TYPE_CHECKING:
     from idscope.frontends.amqp.front_end import AmqpFrontEnd
 
-# TPM is not offered before there is an attestation behind it: a client is told at once, not after its keys are sent.
-MECHANISMS: Final = {"PLAIN": plain}
+MECHANISMS: Final = {"PLAIN": plain, "TPM": tpm}
 
 
 class _Phase(Enum):
@@ -63,6 +61,7 @@ class AmqpProtocol(asyncio.Protocol):
         self._sasl: SaslServer | None = None
         self._session: ProvisioningSession | None = None
         self._judging: asyncio.Task[None] | None = None
+        self._nonce = new_nonce()
         self._write_paused = False
         self._opened_by = NEVER
         self.deadline = NEVER
@@ -147,43 +146,69 @@ class AmqpProtocol(asyncio.Protocol):
             sasl.receive(data)
         except ProtocolViolation:
             self._linger()
-            return
+        else:
+            self._take_turn(sasl)
+
+    def _take_turn(self, sasl: SaslServer) -> None:
+        """Say what there is to say, and judge what was presented or asked for."""
         self._write(sasl.take_output())
-        if sasl.state is State.PRESENTED and self._judging is None and isinstance(sasl.presented, Password):
-            self._judging = self._loop.create_task(self._judge(sasl, sasl.presented))
+        said = sasl.presented or sasl.wanted
+        if said is not None and self._judging is None:
+            self._judging = self._loop.create_task(self._judge(sasl, said))
             if self._transport is not None:
                 self._transport.pause_reading()
         elif sasl.state is State.DONE:
             self._linger()
 
-    async def _judge(self, sasl: SaslServer, presented: Password) -> None:
-        verdict = await self._verdict_on(presented)
+    async def _judge(self, sasl: SaslServer, said: Presented | TpmKeys) -> None:
+        tracking_id = ""
+        verdict: Authenticated | Challenge | IdscopeError
+        try:
+            claim = sasl_claim(self._peer, said, self._nonce)
+            tracking_id = claim.tracking_id
+            verdict = await authenticate(self._front_end.use_cases, claim)
+        except RouteNotFound:
+            verdict = Unauthorized()
         self._judging = None
         if self._transport is None or self._phase is not _Phase.SASL:
             return
-        sasl.conclude(_outcome(verdict))
-        self._write(sasl.take_output())
         if not self._write_paused:
             self._transport.resume_reading()
+        if isinstance(verdict, Challenge):
+            self._challenge(sasl, verdict)
+        else:
+            self._conclude(sasl, verdict, tracking_id)
+
+    def _challenge(self, sasl: SaslServer, challenge: Challenge) -> None:
+        try:
+            sasl.provide(challenge.activation_blob())
+        except ProtocolViolation:
+            self._linger()
+        else:
+            self._take_turn(sasl)
+
+    def _conclude(self, sasl: SaslServer, verdict: Authenticated | IdscopeError, tracking_id: str) -> None:
+        outcome = _outcome(verdict)
+        sasl.conclude(outcome)
+        self._write(sasl.take_output())
+        if outcome is not Outcome.OK:
+            self._linger()
+            return
+        self._sasl = None
         if isinstance(verdict, Authenticated):
-            self._sasl = None
             self._begin_session(verdict, sasl.take_rest())
         else:
-            self._linger()
-
-    async def _verdict_on(self, presented: Password) -> Authenticated | IdscopeError:
-        try:
-            identity = parse_address(presented.identity)
-        except IdscopeError:
-            return Unauthorized()
-        # Which api-version is spoken is told by the links: each request is asked with theirs.
-        return await authenticate(self._front_end.use_cases, self._peer, identity, CURRENT, Secret(presented.password))
+            use_cases = self._front_end.use_cases
+            failure = failure_of(verdict, tracking_id, use_cases.clock.now(), use_cases.retry_after)
+            self._begin_session(None, sasl.take_rest(), failure)
 
     # AMQP
 
-    def _begin_session(self, device: Authenticated | None, data: bytes) -> None:
+    def _begin_session(self, device: Authenticated | None, data: bytes, refusal: Failure | None = None) -> None:
         self._phase = _Phase.OPEN
-        self._session = ProvisioningSession(self._front_end.use_cases, self._limits, self._peer, device, self._flush)
+        self._session = ProvisioningSession(
+            self._front_end.use_cases, self._limits, self._peer, device, self._flush, refusal
+        )
         self._session.feed(data)
         self._flush()
 
@@ -246,8 +271,9 @@ _ENDING: Final = (_Phase.LINGER, _Phase.CLOSED)
 
 
 def _outcome(verdict: Authenticated | IdscopeError) -> Outcome:
-    """A server that cannot judge now is told from a credential that is not good."""
-    if isinstance(verdict, Authenticated):
+    """A server that cannot judge now is told from a credential that is not good. A TPM that nobody enrolled is told so
+    in its request (observed)."""
+    if isinstance(verdict, (Authenticated, EnrollmentNotFound)):
         return Outcome.OK
     if verdict.status == 503:
         return Outcome.SYS_TEMP

@@ -8,12 +8,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-import msgspec
-
-from idscope.attestation import Authenticated, Challenge, Claim, Refused
-from idscope.clock import Clock
+from idscope.attestation import Authenticated, Challenge
 from idscope.errors import IdscopeError, InternalError, InvalidArgument, Unauthorized
-from idscope.events import Wire
+from idscope.frontends.amqp.claims import AmqpUseCases, Peer, authenticate
 from idscope.frontends.amqp.engine import Engine
 from idscope.frontends.amqp.failures import Failure, failure_of, retry_hint
 from idscope.frontends.amqp.limits import AmqpLimits
@@ -32,61 +29,18 @@ from idscope.frontends.http.answers import new_tracking_id
 from idscope.frontends.registrations import operation_status, read_registration, register_request
 from idscope.model.api_version import ApiVersion
 from idscope.model.document import encode, given
-from idscope.registration import RegistrationResult, RegistrationWorkflow
-from idscope.secret import Secret
+from idscope.registration import RegistrationResult
 
 _log = logging.getLogger(__name__)
 
 _NO_CERTIFICATE: Final = "IotHubUnauthorizedAccess"  # the text of the one refusal at OPEN that was observed
 
 
-class AmqpUseCases(msgspec.Struct, frozen=True):
-    """`retry_after`: seconds, an integer from 2 to 5, the only range that all clients treat alike."""
-
-    workflow: RegistrationWorkflow
-    clock: Clock
-    retry_after: int = 2
-    strict_api_versions: bool = False
-
-
-class Peer(msgspec.Struct, frozen=True):
-    """The other side, as the transport knows it; `chain` is DER, leaf first."""
-
-    address: str
-    wire: Wire
-    chain: tuple[bytes, ...] = ()
-
-
-async def authenticate(
-    use_cases: AmqpUseCases, peer: Peer, identity: Identity, version: ApiVersion, sas: Secret | None
-) -> Authenticated | IdscopeError:
-    """The device, or what it is told instead; raises nothing."""
-    claim = Claim(
-        id_scope=identity.id_scope,
-        registration_id=identity.registration_id,
-        api_version=version,
-        wire=peer.wire,
-        peer=peer.address,
-        tracking_id=new_tracking_id(),
-        sas=sas,
-        chain=peer.chain,
-    )
-    try:
-        verdict = await use_cases.workflow.authenticate(claim)
-    except IdscopeError as error:
-        return error
-    except Exception:  # noqa: BLE001  the catch-all beneath the one place that turns errors into outcomes
-        _log.exception("a claim could not be judged, trackingId %s", claim.tracking_id)
-        return InternalError()
-    if isinstance(verdict, Refused):
-        return verdict.error
-    return Unauthorized() if isinstance(verdict, Challenge) else verdict
-
-
 class ProvisioningSession:
     """One connection after its SASL layer, or without one: then the first link says whose certificate it is.
 
-    `changed` is called when there is something to send that no fed byte caused.
+    With a `refusal` there is no device, and each request is told so. `changed` is called when there is something to
+    send that no fed byte caused.
     """
 
     def __init__(
@@ -96,6 +50,7 @@ class ProvisioningSession:
         peer: Peer,
         device: Authenticated | None,
         changed: Callable[[], None],
+        refusal: Failure | None = None,
     ) -> None:
         self.engine = Engine(self, limits)
         self._use_cases = use_cases
@@ -104,7 +59,7 @@ class ProvisioningSession:
         self._changed = changed
         self._asked_to_open = False
         self._closing = False
-        self._refusal: Failure | None = None
+        self._refusal = refusal
         self._waiting: list[EngineLink] = []
         self._versions: dict[EngineLink, ApiVersion] = {}
         self._answers: EngineLink | None = None
@@ -142,7 +97,7 @@ class ProvisioningSession:
     # What the engine tells
 
     def on_open(self) -> None:
-        if self._device is None and not self._peer.chain:
+        if self._device is None and self._refusal is None and not self._peer.chain:
             self.engine.refuse(self._failure(Unauthorized(_NO_CERTIFICATE), new_tracking_id()))
         self._asked_to_open = True
 
@@ -189,7 +144,8 @@ class ProvisioningSession:
             identity, version = self._read_link(link)
         except IdscopeError as error:
             return error
-        return await authenticate(self._use_cases, self._peer, identity, version, None)
+        verdict = await authenticate(self._use_cases, self._peer.claim(identity, version))
+        return Unauthorized() if isinstance(verdict, Challenge) else verdict
 
     def _read_link(self, link: EngineLink) -> tuple[Identity, ApiVersion]:
         identity = parse_address(link.address)

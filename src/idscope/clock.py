@@ -55,6 +55,16 @@ def format_time(moment: int) -> str:
     return text.rstrip("0").rstrip(".") + "Z"
 
 
+def format_duration(seconds: int) -> str:
+    """`6 min 1 s`, `2 d 3 h`: the two largest units that are not nothing."""
+    parts, rest = [], seconds
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, length)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
 def format_http_date(moment: int) -> str:
     """`Fri, 06 May 2022 17:50:01 GMT`: whole seconds, in the form of RFC 9110, 5.6.7 (rfc1123 in ARM's words)."""
     return format_datetime(_EPOCH + timedelta(seconds=moment // MICROSECONDS), usegmt=True)

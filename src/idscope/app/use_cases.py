@@ -17,7 +17,7 @@ from idscope.frontends.http.hub_api import HubUseCases
 from idscope.frontends.http.service_api import ServiceUseCases
 from idscope.hubs.connector import HubConnector
 from idscope.hubs.embedded import EmbeddedHubConnector
-from idscope.registration import AttemptRecorder, OperationIds, RegistrationWorkflow, WorkflowSettings
+from idscope.registration import AttemptRecorder, Explanations, OperationIds, RegistrationWorkflow, WorkflowSettings
 from idscope.settings import Settings
 from idscope.storage import Store
 
@@ -51,6 +51,8 @@ class UseCases:
             operation_ids=operation_ids,
             settings=_workflow_settings(ground.settings),
         )
+
+        self.explanations = Explanations(store, self.workflow.contexts, directory)
 
     @classmethod
     async def build(cls, ground: Ground, store: Store, directory: Directory) -> UseCases:

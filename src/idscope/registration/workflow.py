@@ -22,12 +22,13 @@ from idscope.errors import (
     RegistrationNotFound,
     ServiceUnavailable,
 )
-from idscope.events import Verdict as AttemptVerdict
 from idscope.model.api_version import CSR_SINCE, ApiVersion
 from idscope.model.document import UNSET
 from idscope.model.registration import DeviceRegistrationResult
 from idscope.records import RegistrationRecord, device_result
-from idscope.registration.attempts import AttemptRecorder, Run
+from idscope.refusal import Cause, Reason
+from idscope.registration.attempt_log import AttemptLog, verdict_of
+from idscope.registration.attempts import AttemptRecorder
 from idscope.registration.context import Context, ContextReader
 from idscope.registration.enrolled_device import enrolled_device
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation, UnderWayElsewhere
@@ -58,12 +59,13 @@ class RegistrationWorkflow:
         operation_ids: OperationIds,
         settings: WorkflowSettings,
     ) -> None:
-        self._contexts = ContextReader(store, sealer, directory, settings.attestation)
-        self._workshop = Workshop(self._contexts, store, connectors, clock, settings)
+        self.contexts = ContextReader(store, sealer, directory, settings.attestation)
+        self._workshop = Workshop(self.contexts, store, connectors, clock, settings)
         self._store = store
         self._sealer = sealer
         self._clock = clock
-        self._attempts = attempts
+        self._recorder = attempts
+        self._attempts = AttemptLog(attempts, self.contexts, clock)
         self._operation_ids = operation_ids
         self._settings = settings
         self._owner = str(uuid.uuid4())
@@ -74,19 +76,16 @@ class RegistrationWorkflow:
         """Whether the device is what it claims to be; a refusal is kept for the operator. Raises StoreUnavailable."""
         started = self._clock.now()
         service_id = ""
-        key = ""
         verdict: Verdict
         try:
-            service_id = self._contexts.service(claim.id_scope).service_id
-            key = lookup_keys(claim).registration_key
-            context = await self._contexts.read(service_id, key)
+            service_id = self.contexts.service(claim.id_scope).service_id
+            context = await self.contexts.read(service_id, lookup_keys(claim).registration_key)
             verdict = judge(claim, context.candidates(), started)
             self._remember(verdict, context)
         except ProvisioningError as error:
             verdict = Refused(error)
         if isinstance(verdict, Refused):
-            run = Run(claim, service_id, key, "authenticate", started, verdict.matched_enrollment)
-            self._attempts.record(run.attempt("refused", self._clock.now(), error=verdict.error))
+            self._attempts.refused(claim, service_id, started, verdict)
         return verdict
 
     async def register(self, device: Authenticated, request: RegisterRequest) -> RegistrationResult:
@@ -95,24 +94,18 @@ class RegistrationWorkflow:
         Raises Unauthorized (the enrollment does not admit it any more), RegistrationConflict (`azure_timing`),
         InvalidArgument (a CSR where nothing issues certificates), StoreUnavailable.
         """
-        run = Run(
-            device.claim,
-            device.service_id,
-            device.registration_key,
-            "register",
-            self._clock.now(),
-            device.enrollment_id,
-        )
+        started = self._clock.now()
         unfinished: UnfinishedRegistration | None = None
         try:
             _check_csr(request, device.claim.api_version)
             unfinished = self._unfinished(device, request)
             result = await self._wait(unfinished, device.claim.api_version)
         except IdscopeError as error:
-            steps = () if unfinished is None else tuple(unfinished.steps)
-            self._attempts.record(run.attempt("refused", self._clock.now(), steps=steps, error=error))
+            self._attempts.registered(device, started, "refused", unfinished, error)
             raise
-        self._attempts.record(run.attempt(_verdict_of(result), self._clock.now(), steps=tuple(unfinished.steps)))
+        self._attempts.registered(device, started, verdict_of(result.status), unfinished)
+        if not result.finished:
+            self._attempts.completed_later(device, started, unfinished)
         return result
 
     async def look_up(
@@ -126,7 +119,7 @@ class RegistrationWorkflow:
         if csr is not None and device.claim.api_version >= CSR_SINCE:
             raise InvalidArgument("A csr is not part of a status lookup.")
         service_id, key, version = device.service_id, device.registration_key, device.claim.api_version
-        context = self._just_read(device) or await self._contexts.read(service_id, key)
+        context = self._just_read(device) or await self.contexts.read(service_id, key)
         if operation_id is None:
             return self._registration_status(context, device, version)
         guid = self._operation_ids.guid_of(operation_id, service_id, key)
@@ -163,7 +156,7 @@ class RegistrationWorkflow:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await self._attempts.close()
+        await self._recorder.close()
 
     def _unfinished(self, device: Authenticated, request: RegisterRequest) -> UnfinishedRegistration:
         key = (device.service_id, device.registration_key)
@@ -251,7 +244,8 @@ class RegistrationWorkflow:
 def _check_csr(request: RegisterRequest, version: ApiVersion) -> None:
     """A known client tries again without its CSR on exactly this text."""
     if request.csr is not None and version >= CSR_SINCE:
-        raise InvalidArgument("Device sent CSR but it is not configured in the service.")
+        why = Reason(Cause.CSR_NOT_SIGNED, "the device sent a CSR, and nothing here signs certificates")
+        raise InvalidArgument("Device sent CSR but it is not configured in the service.", reason=why)
 
 
 def _registration_id(context: Context, device: Authenticated) -> str:
@@ -273,10 +267,6 @@ def _assigning(operation_id: str, registration_id: str | None = None) -> Registr
 
 def _finished(operation_id: str, record: RegistrationRecord, version: ApiVersion) -> RegistrationResult:
     return RegistrationResult(operation_id, record.status, device_result(record, version), finished=True)
-
-
-def _verdict_of(result: RegistrationResult) -> AttemptVerdict:
-    return result.status if result.status != "unassigned" else "assigning"
 
 
 def _reason(error: BaseException) -> str:

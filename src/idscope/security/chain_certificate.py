@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 
 from idscope.clock import from_datetime
 from idscope.model.attestation import X509CertificateInfo
+from idscope.refusal import Cause, CredentialRefused
 from idscope.security.certificates import certificate_info
 
 MAX_CERTIFICATE_BYTES: Final = 64 * 1024
@@ -51,8 +52,10 @@ T = TypeVar("T")
 E = TypeVar("E", bound=x509.ExtensionType)
 
 
-class ChainRefused(Exception):
+class ChainRefused(CredentialRefused):
     """Why a chain is not accepted; the text is for the operator, never for the device."""
+
+    default_cause = Cause.CERTIFICATES_UNREADABLE
 
 
 class ChainCertificate(msgspec.Struct, frozen=True, eq=False, kw_only=True):

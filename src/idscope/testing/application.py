@@ -19,15 +19,17 @@ from idscope.control_plane import CaCertificates
 from idscope.directory import Directory, LinkedHub
 from idscope.embedded_hub import BulkRegistry, Identities, Twins
 from idscope.enrollments import GROUP, INDIVIDUAL, Enrollments, RegistrationStates
+from idscope.frontends.http.attempts_api import ATTEMPT_OPERATIONS
 from idscope.frontends.http.control_plane_api import CONTROL_PLANE_OPERATIONS, ControlPlaneUseCases
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
 from idscope.frontends.http.hub_api import HUB_OPERATIONS, HubUseCases
 from idscope.frontends.http.operations import Api
+from idscope.frontends.http.operator_api import OperatorUseCases
 from idscope.frontends.http.router import Router
 from idscope.frontends.http.service_api import SERVICE_OPERATIONS, ServiceUseCases
 from idscope.hubs.connector import HubConnector
 from idscope.hubs.embedded import EmbeddedHubConnector
-from idscope.registration import AttemptRecorder, OperationIds, RegistrationWorkflow, WorkflowSettings
+from idscope.registration import AttemptRecorder, Explanations, OperationIds, RegistrationWorkflow, WorkflowSettings
 from idscope.secret import Secret
 from idscope.security.sealing import KEY_BYTES, Sealer
 from idscope.settings import Bootstrap
@@ -120,8 +122,9 @@ class Application:
 
     def _router(self, workflow: RegistrationWorkflow) -> Router:
         return Router(
-            (*DEVICE_OPERATIONS, *SERVICE_OPERATIONS, *HUB_OPERATIONS, *CONTROL_PLANE_OPERATIONS),
+            (*DEVICE_OPERATIONS, *SERVICE_OPERATIONS, *HUB_OPERATIONS, *CONTROL_PLANE_OPERATIONS, *ATTEMPT_OPERATIONS),
             {
+                Api.OPERATOR: self._operator_use_cases(workflow),
                 Api.DEVICE: DeviceUseCases(workflow),
                 Api.SERVICE: self._service_use_cases(),
                 Api.HUB: HubUseCases(self.identities, self.twins, BulkRegistry(self.identities, self.twins)),
@@ -138,6 +141,11 @@ class Application:
         return ServiceUseCases(
             Enrollments(INDIVIDUAL, *kept), Enrollments(GROUP, *kept), RegistrationStates(self.store)
         )
+
+    def _operator_use_cases(self, workflow: RegistrationWorkflow) -> OperatorUseCases:
+        explanations = Explanations(self.store, workflow.contexts, self.directory)
+        now = self.clock.now()
+        return OperatorUseCases(self.store, self.directory, self.clock, (), now, explanations=explanations)
 
     @property
     def expiry(self) -> int:
@@ -210,6 +218,11 @@ class Application:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         path = _versioned(f"{SERVICE_RESOURCE}{target}", "2022-12-12")
         return await self.request(method, path, body, named, authorization=f"Bearer {ADMIN_TOKEN}")
+
+    async def operator(self, method: str, target: str, body: Any = None) -> Response:
+        """A request of the operator API, with the admin token, once what was attempted is written."""
+        await self.attempts.close()
+        return await self.request(method, target, body, authorization=f"Bearer {ADMIN_TOKEN}")
 
     async def enroll(self, registration_id: str, **members: Any) -> Any:
         """An individual enrollment with generated symmetric keys; the answer's document."""

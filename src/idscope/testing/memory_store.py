@@ -6,6 +6,7 @@ It passes the same contract suite as the real stores, and can be told to fail as
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -61,12 +62,14 @@ class MemoryStore:
         limit: int,
         *,
         order: tuple[str, ...] | None = None,
+        backwards: bool = False,
     ) -> list[R]:
         self._require_available()
         columns = sound_order(kind, order)
         table = {tuple(getattr(row, name) for name in columns): row for row in self._table(kind).values()}
-        found = sorted(key for key in table if key[: len(prefix)] == prefix)
-        behind = [key for key in found if after is None or key[len(prefix) :] > after]
+        found = sorted((key for key in table if key[: len(prefix)] == prefix), reverse=backwards)
+        is_behind = operator.lt if backwards else operator.gt
+        behind = [key for key in found if after is None or is_behind(key[len(prefix) :], after)]
         return [table[key] for key in behind[: max(0, limit)]]
 
     async def expired_operations(self, now: int, limit: int) -> list[OperationRow]:

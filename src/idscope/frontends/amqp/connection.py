@@ -18,6 +18,7 @@ from idscope.errors import IdscopeError, Unauthorized
 from idscope.frontends.amqp.provisioning import parse_address
 from idscope.frontends.amqp.session import Peer, ProvisioningSession, authenticate
 from idscope.frontends.deadlines import NEVER
+from idscope.frontends.http.answers import new_tracking_id
 from idscope.model.api_version import CURRENT
 from idscope.protocols.amqp.mechanisms import Password, plain
 from idscope.protocols.amqp.sasl import (
@@ -177,7 +178,8 @@ class AmqpProtocol(asyncio.Protocol):
         except IdscopeError:
             return Unauthorized()
         # Which api-version is spoken is told by the links: each request is asked with theirs.
-        return await authenticate(self._front_end.use_cases, self._peer, identity, CURRENT, Secret(presented.password))
+        token = Secret(presented.password)
+        return await authenticate(self._front_end.use_cases, self._peer, identity, CURRENT, token, new_tracking_id())
 
     # AMQP
 

@@ -58,16 +58,21 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 async def authenticate(
-    use_cases: AmqpUseCases, peer: Peer, identity: Identity, version: ApiVersion, sas: Secret | None
+    use_cases: AmqpUseCases,
+    peer: Peer,
+    identity: Identity,
+    version: ApiVersion,
+    sas: Secret | None,
+    tracking_id: str,
 ) -> Authenticated | IdscopeError:
-    """The device, or what it is told instead; raises nothing."""
+    """The device, or what it is told instead, which is kept under the tracking id; raises nothing."""
     claim = Claim(
         id_scope=identity.id_scope,
         registration_id=identity.registration_id,
         api_version=version,
         wire=peer.wire,
         peer=peer.address,
-        tracking_id=new_tracking_id(),
+        tracking_id=tracking_id,
         sas=sas,
         chain=peer.chain,
     )
@@ -172,24 +177,25 @@ class ProvisioningSession:
         Once the OPEN is answered a refusal is told to the requests: all clients read it there, while on a sudden CLOSE
         or a refused link one waits for half a minute (observed).
         """
-        proved = await self._judge_certificate(link)
+        tracking_id = new_tracking_id()
+        proved = await self._judge_certificate(link, tracking_id)
         waiting, self._waiting = self._waiting, []
         if isinstance(proved, Authenticated):
             self._device = proved
         else:
-            self._refusal = self._failure(proved, new_tracking_id())
+            self._refusal = self._failure(proved, tracking_id)
             if not self.engine.is_open:
                 self.engine.refuse(self._refusal)
         self.engine.open()
         for one in waiting:
             self._admit(one)
 
-    async def _judge_certificate(self, link: EngineLink) -> Authenticated | IdscopeError:
+    async def _judge_certificate(self, link: EngineLink, tracking_id: str) -> Authenticated | IdscopeError:
         try:
             identity, version = self._read_link(link)
         except IdscopeError as error:
             return error
-        return await authenticate(self._use_cases, self._peer, identity, version, None)
+        return await authenticate(self._use_cases, self._peer, identity, version, None, tracking_id)
 
     def _read_link(self, link: EngineLink) -> tuple[Identity, ApiVersion]:
         identity = parse_address(link.address)

@@ -4,6 +4,7 @@ It must not know where the keys were stored."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from idscope.attestation.claim import Claim
@@ -26,6 +27,7 @@ from idscope.security.sas import (
 
 # Clients send skn as "registration", empty, or not at all (observed).
 _KEY_NAMES = frozenset({"", "registration"})
+_NO_PATH: Final = re.compile(r"[=&;,?\s]")
 _SLOTS: Final[tuple[KeySlot, ...]] = ("primary", "secondary")
 
 
@@ -113,9 +115,15 @@ def _check_resource(token: SasToken, claim: Claim) -> None:
     """The decoded `sr` is `{scope}/registrations/{id}`, compared without case: one client lower-cases it."""
     wanted = f"{claim.id_scope}/registrations/{claim.registration_id}"
     if token.resource.lower() != wanted.lower():
-        raise SasRefused(*_other_resource(token.resource[:200], claim))
+        raise SasRefused(*_other_resource(_shown(token.resource), claim))
     if token.key_name.lower() not in _KEY_NAMES:
         raise SasRefused("skn is neither absent, empty nor 'registration'", Cause.TOKEN_KEY_NAME)
+
+
+def _shown(resource: str) -> str:
+    """As far as it is a path: a client may have put a whole token or connection string there, with what is secret."""
+    path = _NO_PATH.split(resource[:200], maxsplit=1)[0]
+    return path if path == resource else f"{path}…"
 
 
 def _other_resource(named: str, claim: Claim) -> tuple[str, Cause]:

@@ -66,11 +66,13 @@ class MemoryStore:
     ) -> list[R]:
         self._require_available()
         columns = sound_order(kind, order)
-        table = {tuple(getattr(row, name) for name in columns): row for row in self._table(kind).values()}
-        found = sorted((key for key in table if key[: len(prefix)] == prefix), reverse=backwards)
+        size = len(prefix)
+        keyed = [(tuple(getattr(row, name) for name in columns), row) for row in self._table(kind).values()]
+        found = [one for one in keyed if one[0][:size] == prefix]
+        found.sort(key=lambda one: one[0], reverse=backwards)
         is_behind = operator.lt if backwards else operator.gt
-        behind = [key for key in found if after is None or is_behind(key[len(prefix) :], after)]
-        return [table[key] for key in behind[: max(0, limit)]]
+        behind = [row for key, row in found if after is None or is_behind(key[size:], after)]
+        return behind[: max(0, limit)]
 
     async def expired_operations(self, now: int, limit: int) -> list[OperationRow]:
         self._require_available()

@@ -25,7 +25,7 @@ def attempt(number: int, *, known: bool, registration_id: str = "device"):
         tracking_id=f"attempt-{number:05}",
         sas=Secret(SECRET),
     )
-    run = Run(claim, "0ne00ABCDEF", registration_id, "authenticate", number, registration_id if known else None)
+    run = Run(claim, "0ne00ABCDEF", "authenticate", number, registration_id if known else None)
     return run.attempt("refused", number + 7, error=Unauthorized(reason="because"))
 
 

@@ -22,6 +22,7 @@ class IdscopeError(Exception):
     error_code: ClassVar[int]
     default_message: ClassVar[str]
     cause: ClassVar[Cause | None] = None
+    retry_after: int | None = None  # seconds, where this very error knows them
 
     def __init__(
         self, message: str | None = None, *, reason: str | Reason = "", info: Mapping[str, str] | None = None
@@ -201,8 +202,16 @@ class UnsupportedWebSocketVersion(ProvisioningError):
 
 
 class Throttled(ProvisioningError):
+    """Worth another try in `retry_after` seconds."""
+
     error_code = 429001
     default_message = "Operations are being throttled for this tenant."
+
+    def __init__(
+        self, message: str | None = None, *, reason: str | Reason = "", retry_after: int | None = None
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after = retry_after
 
 
 class HeadersTooLarge(ProvisioningError):

@@ -88,6 +88,7 @@ def _workflow_settings(settings: Settings) -> WorkflowSettings:
         assign_wait=settings.assign_wait_seconds,
         azure_timing=settings.azure_timing,
         hub_limit=settings.hub_retry_limit_seconds,
+        failed_group_tries=settings.failed_group_tries_per_minute,
         attestation=AttestationRules(
             refuse_weak_certificates=settings.refuse_weak_certificates,
             x509_registration_id=settings.x509_registration_id,

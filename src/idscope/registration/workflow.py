@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from msgspec import Raw
 
-from idscope.attestation import Authenticated, Challenge, Claim, Refused, Verdict, judge, lookup_keys
+from idscope.attestation import Authenticated, Challenge, Claim, Refused, Verdict, lookup_keys
 from idscope.clock import Clock
 from idscope.directory import Directory
 from idscope.errors import (
@@ -31,6 +31,7 @@ from idscope.registration.attempt_log import AttemptLog, verdict_of
 from idscope.registration.attempts import AttemptRecorder
 from idscope.registration.context import Context, ContextReader
 from idscope.registration.enrolled_device import enrolled_device
+from idscope.registration.group_tries import GroupTries
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation, UnderWayElsewhere
 from idscope.registration.operation_id import OperationIds
 from idscope.registration.placement import Connectors
@@ -64,6 +65,7 @@ class RegistrationWorkflow:
         self._store = store
         self._sealer = sealer
         self._clock = clock
+        self._group_tries = GroupTries(settings.failed_group_tries, clock)
         self._recorder = attempts
         self._attempts = AttemptLog(attempts, self.contexts, clock)
         self._operation_ids = operation_ids
@@ -80,7 +82,7 @@ class RegistrationWorkflow:
         try:
             service_id = self.contexts.service(claim.id_scope).service_id
             context = await self.contexts.read(service_id, lookup_keys(claim).registration_key)
-            verdict = judge(claim, context.candidates(), started)
+            verdict = self._group_tries.judge(claim, context, started)
             self._remember(verdict, context)
         except ProvisioningError as error:
             verdict = Refused(error)

@@ -87,6 +87,7 @@ class Application:
         self.settings = settings or WorkflowSettings()
         self.identities = Identities(self.store, self.sealer, self.clock)
         self.twins = Twins(self.store, self.clock)
+        self.peer = "127.0.0.9"  # whose requests these are
         self._connector = connector
         self._hub_host_names = hub_host_names
         self._strict = strict_api_versions
@@ -185,7 +186,7 @@ class Application:
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
-            "client": ("127.0.0.9", 40000),
+            "client": (self.peer, 40000),
             "extensions": {"tls": {"client_certificate_chain": chain}},
         }
         messages: list[Any] = []

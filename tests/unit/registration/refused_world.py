@@ -108,10 +108,16 @@ def signing(maker: CertificateMaker) -> dict[str, Any]:
     return {"type": "x509", "x509": {"signingCertificates": {"primary": {"certificate": pem}}}}
 
 
-async def play(scenario: Callable[[World], Awaitable[Any]], *, assign_wait: float = 1.0, **options: Any) -> Any:
+async def play(
+    scenario: Callable[[World], Awaitable[Any]],
+    *,
+    assign_wait: float = 1.0,
+    failed_group_tries: int = 300,
+    **options: Any,
+) -> Any:
     """Run a scenario at the present, since test certificates are valid around it."""
     clock = ManualClock(round(time.time() * MICROSECONDS))
-    settings = WorkflowSettings(hub_limit=0, assign_wait=assign_wait)
+    settings = WorkflowSettings(hub_limit=0, assign_wait=assign_wait, failed_group_tries=failed_group_tries)
     async with Application(clock=clock, settings=settings, **options) as app:
         world = World(app)
         await world.prepare()

@@ -14,7 +14,8 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, cast
 
 from idscope.attestation import Authenticated
-from idscope.errors import IdscopeError, Unauthorized
+from idscope.errors import IdscopeError, Throttled, Unauthorized
+from idscope.frontends.amqp.failures import failure_of
 from idscope.frontends.amqp.provisioning import parse_address
 from idscope.frontends.amqp.session import Peer, ProvisioningSession, authenticate
 from idscope.frontends.deadlines import NEVER
@@ -158,34 +159,41 @@ class AmqpProtocol(asyncio.Protocol):
             self._linger()
 
     async def _judge(self, sasl: SaslServer, presented: Password) -> None:
-        verdict = await self._verdict_on(presented)
+        tracking_id = new_tracking_id()
+        verdict = await self._verdict_on(presented, tracking_id)
         self._judging = None
         if self._transport is None or self._phase is not _Phase.SASL:
             return
-        sasl.conclude(_outcome(verdict))
+        outcome = _outcome(verdict)
+        sasl.conclude(outcome)
         self._write(sasl.take_output())
         if not self._write_paused:
             self._transport.resume_reading()
-        if isinstance(verdict, Authenticated):
+        if outcome is Outcome.OK:
             self._sasl = None
-            self._begin_session(verdict, sasl.take_rest())
+            self._begin_session(verdict, sasl.take_rest(), tracking_id)
         else:
             self._linger()
 
-    async def _verdict_on(self, presented: Password) -> Authenticated | IdscopeError:
+    async def _verdict_on(self, presented: Password, tracking_id: str) -> Authenticated | IdscopeError:
         try:
             identity = parse_address(presented.identity)
         except IdscopeError:
             return Unauthorized()
         # Which api-version is spoken is told by the links: each request is asked with theirs.
         token = Secret(presented.password)
-        return await authenticate(self._front_end.use_cases, self._peer, identity, CURRENT, token, new_tracking_id())
+        return await authenticate(self._front_end.use_cases, self._peer, identity, CURRENT, token, tracking_id)
 
     # AMQP
 
-    def _begin_session(self, device: Authenticated | None, data: bytes) -> None:
+    def _begin_session(self, known: Authenticated | IdscopeError | None, data: bytes, tracking_id: str = "") -> None:
         self._phase = _Phase.OPEN
-        self._session = ProvisioningSession(self._front_end.use_cases, self._limits, self._peer, device, self._flush)
+        use_cases, device, refusal = self._front_end.use_cases, None, None
+        if isinstance(known, IdscopeError):
+            refusal = failure_of(known, tracking_id, use_cases.clock.now(), use_cases.retry_after)
+        else:
+            device = known
+        self._session = ProvisioningSession(use_cases, self._limits, self._peer, device, self._flush, refusal)
         self._session.feed(data)
         self._flush()
 
@@ -248,8 +256,9 @@ _ENDING: Final = (_Phase.LINGER, _Phase.CLOSED)
 
 
 def _outcome(verdict: Authenticated | IdscopeError) -> Outcome:
-    """A server that cannot judge now is told from a credential that is not good."""
-    if isinstance(verdict, Authenticated):
+    """A server that cannot judge now is told from a credential that is not good. One that was throttled is let in to
+    be told so, where clients read when to come back."""
+    if isinstance(verdict, Authenticated | Throttled):
         return Outcome.OK
     if verdict.status == 503:
         return Outcome.SYS_TEMP

@@ -91,7 +91,8 @@ async def authenticate(
 class ProvisioningSession:
     """One connection after its SASL layer, or without one: then the first link says whose certificate it is.
 
-    `changed` is called when there is something to send that no fed byte caused.
+    `changed` is called when there is something to send that no fed byte caused. `refusal`: every request is rejected
+    with it.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class ProvisioningSession:
         peer: Peer,
         device: Authenticated | None,
         changed: Callable[[], None],
+        refusal: Failure | None = None,
     ) -> None:
         self.engine = Engine(self, limits)
         self._use_cases = use_cases
@@ -109,7 +111,7 @@ class ProvisioningSession:
         self._changed = changed
         self._asked_to_open = False
         self._closing = False
-        self._refusal: Failure | None = None
+        self._refusal = refusal
         self._waiting: list[EngineLink] = []
         self._versions: dict[EngineLink, ApiVersion] = {}
         self._answers: EngineLink | None = None
@@ -147,7 +149,7 @@ class ProvisioningSession:
     # What the engine tells
 
     def on_open(self) -> None:
-        if self._device is None and not self._peer.chain:
+        if self._device is None and self._refusal is None and not self._peer.chain:
             self.engine.refuse(self._failure(Unauthorized(_NO_CERTIFICATE), new_tracking_id()))
         self._asked_to_open = True
 

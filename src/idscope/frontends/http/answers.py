@@ -90,6 +90,8 @@ def error_answer(error: IdscopeError, tracking_id: str, now: int, *, wording: Wo
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     elif isinstance(error, UnsupportedWebSocketVersion):
         headers += _UPGRADE_TO
+    elif error.retry_after is not None:
+        headers.append((b"retry-after", str(error.retry_after).encode()))
     return Answer(error.status, body, tuple(headers))
 
 

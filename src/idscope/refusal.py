@@ -15,33 +15,34 @@ _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 class Step(Enum):
     """One thing that is looked at while a device registers, in words for a person."""
 
-    ID_SCOPE = "id scope is of a service here"
-    REGISTRATION_ID = "registration id is well-formed"
-    MECHANISM = "credential is of the enrollment's kind"
-    TOKEN = "token can be read"  # noqa: S105 - words for a person
-    RESOURCE = "token is for this registration"
-    LIMIT = "address is within its limit of failed group tries"
-    SIGNATURE = "signature is of a key that counts"
-    EXPIRY = "token is not expired"
-    CERTIFICATES = "certificates can be read"
-    COMMON_NAME = "certificate names the registration id"
-    ENROLLED = "chain leads to an enrollment"
-    AUTHORITY = "chain leads to a verified CA"
-    VALIDITY = "certificates hold"
-    REQUEST = "request can be carried out"
-    ENROLLMENT = "enrollment is enabled and unchanged"
-    ALLOCATION = "a hub may take the device"
-    HUB = "hub takes the device"
+    ID_SCOPE = "id scope"
+    REGISTRATION_ID = "registration id"
+    MECHANISM = "kind of credential"
+    TOKEN = "form of the token"  # noqa: S105 - words for a person
+    RESOURCE = "resource of the token"
+    LIMIT = "limit of failed tries"
+    SIGNATURE = "signature"
+    EXPIRY = "expiry"
+    CERTIFICATES = "form of the certificates"
+    COMMON_NAME = "common name"
+    ENROLLED = "enrollment of the chain"
+    AUTHORITY = "verified CA"
+    VALIDITY = "rules for certificates"
+    REQUEST = "request"
+    ENROLLMENT = "enrollment"
+    ALLOCATION = "choice of a hub"
+    HUB = "hub"
 
 
 _FIRST: Final = (Step.ID_SCOPE, Step.REGISTRATION_ID, Step.MECHANISM)
-_BY_TOKEN: Final = (*_FIRST, Step.TOKEN, Step.RESOURCE, Step.LIMIT, Step.SIGNATURE, Step.EXPIRY)
+_BY_TOKEN: Final = (*_FIRST, Step.TOKEN, Step.RESOURCE, Step.SIGNATURE, Step.EXPIRY)
+_THROTTLED: Final = (*_FIRST, Step.TOKEN, Step.RESOURCE, Step.LIMIT)
 _BY_CHAIN: Final = (*_FIRST, Step.CERTIFICATES, Step.COMMON_NAME, Step.ENROLLED, Step.AUTHORITY, Step.VALIDITY)
 
 
 def passed_before(refused: Step) -> tuple[str, ...]:
     """The steps that a credential had behind it when one refused; those after the proof are told as they happen."""
-    order = next((order for order in (_BY_TOKEN, _BY_CHAIN) if refused in order), ())
+    order = next((order for order in (_BY_TOKEN, _BY_CHAIN, _THROTTLED) if refused in order), ())
     return tuple(step.value for step in takewhile(lambda step: step is not refused, order))
 
 

@@ -76,8 +76,8 @@ def test_an_expired_token_is_explained_by_id_and_by_tracking_id(client: ServerCl
     assert lines[4].endswith(f"api-version 2021-06-01, trackingId {answer.json()['trackingId']}")
     told = {line[2:13].strip(): line[14:] for line in lines[5:]}
     assert told["enrollment"] == "individual enrollment late"
-    assert told["passed"].endswith("signature is of a key that counts")
-    assert told["refused at"] == "token is not expired"
+    assert told["passed"].endswith("signature")
+    assert told["refused at"] == "expiry"
     assert told["why"].startswith("the token expired 6 min 4")
     assert "allowed skew 5 min, server time 20" in told["why"]
     assert told["what to do"] == "Have the device make a new token, and check its clock."

@@ -162,7 +162,7 @@ def test_a_throttled_attempt_says_so() -> None:
     assert "3 tokens from 192.0.2.1 fitted no symmetric-key group within a minute" in attempt["reason"]
     assert "in 60 s" in attempt["reason"]
     assert "failed_group_tries_per_minute" in attempt["advice"]
-    assert attempt["steps"][-1] == "token is for this registration"
+    assert attempt["steps"][-1] == "resource of the token"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ Verdict = Literal["assigned", "assigning", "failed", "disabled", "challenged", "
 MatchedKind = Literal["individual", "group"]
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`attempt_id` is the trackingId that the device saw; `at` in microseconds since the epoch.
 
     `steps` were passed; `refused_step` was not, for the `cause` (a word of `idscope.refusal`) that `reason` tells in a

@@ -18,7 +18,10 @@ from typing import Any
 import uvloop
 
 from idscope.clock import SystemClock
-from idscope.frontends.http.front_end import HttpFrontEnd, HttpLimits
+from idscope.frontends.http.answers import Answer
+from idscope.frontends.http.front_end import HttpFrontEnd
+from idscope.frontends.http.incoming import IncomingRequest
+from idscope.frontends.http.limits import HttpLimits
 from idscope.frontends.listener import Listener, ListenerLimits, bind_sockets
 from idscope.frontends.tls_context import tls_context
 from idscope.testing.certificates import CertificateMaker
@@ -40,39 +43,28 @@ class Answered:
 
 
 class TinyApp:
-    """Echoes; `/slow` waits until `release` is set; `/crash`, `/silent` and `/half` fail in their ways."""
+    """Echoes; `/slow` waits for `release`, `/crash`, `/smuggle` fail, `/unread` asks for no body, `/big` says much."""
 
     def __init__(self) -> None:
-        self.scopes: list[dict[str, Any]] = []
+        self.requests: list[IncomingRequest] = []
         self.release = threading.Event()
         self.entered = threading.Event()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.scopes.append(scope)
-        path = scope["path"]
+    async def __call__(self, request: IncomingRequest) -> Answer:
+        self.requests.append(request)
+        path = request.path
         if path == "/crash":
             raise RuntimeError("the secret of the app")
-        if path == "/silent":
-            return
         if path == "/slow":
             self.entered.set()
             while not self.release.is_set():
                 await asyncio.sleep(0.005)
-        body = b""
-        more = path != "/unread"
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message["body"]
-            more = message["more_body"]
+        body = b"" if path == "/unread" else await request.body(8_000_000)
         if path == "/big":
             body = b"x" * 8_000_000
-        headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        if path == "/half":
-            raise RuntimeError("half an answer")
-        await send({"type": "http.response.body", "body": body})
+        length = str(len(body)).encode()
+        smuggled = ((b"x-echo", b"a\r\nx-evil: b"),) if path == "/smuggle" else ()
+        return Answer(200, body, ((b"content-type", b"text/plain"), (b"content-length", length), *smuggled))
 
 
 @dataclass

@@ -50,9 +50,7 @@ def identity(kind: str) -> CertificateMaker:
 def chain_seen(server: Listening, client: socket.socket) -> tuple[bytes, ...]:
     client.sendall(GET)
     assert read_answer(client).status == 200
-    chain = server.app.scopes[-1]["extensions"]["tls"]["client_certificate_chain"]
-    assert isinstance(chain, tuple)
-    return chain
+    return server.app.requests[-1].peer.chain
 
 
 @pytest.mark.parametrize("version", VERSIONS)

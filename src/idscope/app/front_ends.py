@@ -17,10 +17,11 @@ from idscope.frontends.amqp.session import AmqpUseCases
 from idscope.frontends.http.attempts_api import ATTEMPT_OPERATIONS
 from idscope.frontends.http.control_plane_api import CONTROL_PLANE_OPERATIONS
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
-from idscope.frontends.http.front_end import HttpFrontEnd, HttpLimits
+from idscope.frontends.http.front_end import HttpFrontEnd
 from idscope.frontends.http.hub_api import HUB_OPERATIONS
 from idscope.frontends.http.hub_monitor_api import HUB_MONITOR_OPERATIONS
 from idscope.frontends.http.hub_traffic_api import HUB_TRAFFIC_OPERATIONS
+from idscope.frontends.http.limits import HttpLimits
 from idscope.frontends.http.operations import Api, Operation
 from idscope.frontends.http.operator_api import (
     OPERATOR_OPERATIONS,

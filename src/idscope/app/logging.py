@@ -102,7 +102,7 @@ def _worker_number(worker: int | None) -> Processor:
 def _route_libraries() -> None:
     """Loggers that a library gave handlers of its own write through ours instead."""
     logging.captureWarnings(True)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "py.warnings"):
+    for name in ("asyncio", "py.warnings"):
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import secrets
+import random
 from typing import Final
 
 import msgspec
@@ -40,8 +40,8 @@ ANYTHING: Final = Anything()
 
 def new_etag(now: int) -> str:
     """Base64 of a quoted store etag whose last group holds the second of the write in hex (observed)."""
-    first, fourth = secrets.token_hex(4), secrets.token_hex(1)
-    quoted = f'"{first}-0000-{fourth}00-0000-{now // MICROSECONDS:08x}0000"'
+    number = random.getrandbits(40)  # unique, not secret
+    quoted = f'"{number >> 8:08x}-0000-{number & 0xFF:02x}00-0000-{now // MICROSECONDS:08x}0000"'
     return base64.b64encode(quoted.encode()).decode()
 
 

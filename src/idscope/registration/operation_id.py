@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import uuid
 from typing import Final
+
+from idscope.model.guid import new_guid
 
 _GRAMMAR: Final = re.compile(
     r"4\.([0-9a-f]{16})\.([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\Z", re.ASCII
@@ -25,7 +26,7 @@ class OperationIds:
 
     @staticmethod
     def new_guid() -> str:
-        return str(uuid.uuid4())
+        return new_guid()
 
     def text(self, service_id: str, registration_key: str, guid: str) -> str:
         return f"4.{self._mac(service_id, registration_key, guid)}.{guid}"

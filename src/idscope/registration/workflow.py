@@ -4,7 +4,6 @@ It must not know any wire, nor how a mechanism, a policy, a hub or a store does 
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterable
 from typing import Final
 
@@ -24,6 +23,7 @@ from idscope.errors import (
 )
 from idscope.model.api_version import CSR_SINCE, ApiVersion
 from idscope.model.document import UNSET
+from idscope.model.guid import new_guid
 from idscope.model.registration import DeviceRegistrationResult
 from idscope.records import RegistrationRecord, device_result
 from idscope.refusal import Cause, Reason
@@ -70,7 +70,7 @@ class RegistrationWorkflow:
         self._attempts = AttemptLog(attempts, self.contexts, clock)
         self._operation_ids = operation_ids
         self._settings = settings
-        self._owner = str(uuid.uuid4())
+        self._owner = new_guid()
         self._running: dict[tuple[str, str], UnfinishedRegistration] = {}
         self._judged: tuple[Verdict, Context] | None = None
 

@@ -23,6 +23,7 @@ from idscope.frontends.http.attempts_api import ATTEMPT_OPERATIONS
 from idscope.frontends.http.control_plane_api import CONTROL_PLANE_OPERATIONS, ControlPlaneUseCases
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
 from idscope.frontends.http.hub_api import HUB_OPERATIONS, HubUseCases
+from idscope.frontends.http.incoming import IncomingRequest, Peer
 from idscope.frontends.http.operations import Api
 from idscope.frontends.http.operator_api import OperatorUseCases
 from idscope.frontends.http.router import Router
@@ -180,27 +181,11 @@ class Application:
         sent = {"host": ADDRESS, **({"content-type": "application/json"} if content else {}), **(headers or {})}
         if authorization is not None:
             sent["authorization"] = authorization
-        scope = {
-            "type": "http",
-            "method": method,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
-            "client": (self.peer, 40000),
-            "extensions": {"tls": {"client_certificate_chain": chain}},
-        }
-        messages: list[Any] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        await self.router(scope, receive, send)
-        start, end = messages
-        answered = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
-        return Response(start["status"], answered, end["body"])
+        named = [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()]
+        peer = Peer(self.peer, secure=True, chain=chain)
+        answer = await self.router(IncomingRequest(method, path.encode(), query.encode(), named, peer, body=content))
+        answered = {name.decode(): value.decode("latin-1") for name, value in answer.headers}
+        return Response(answer.status, answered, answer.body)
 
     async def service(self, method: str, target: str, body: Any = None, **headers: str) -> Response:
         """A request of the service API by its owner, at api-version 2021-10-01 unless the target names one."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from idscope.clock import SystemClock
+from idscope.frontends.http.answers import Answer
 from idscope.frontends.http.front_end import HttpFrontEnd
+from idscope.frontends.http.incoming import IncomingRequest
 from idscope.frontends.websocket import WebSocketEndpoints, WebSocketLimits
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455, 1.3
@@ -142,10 +144,9 @@ class Connection:
         self.wire.protocol = HttpFrontEnd(self._app, clock=SystemClock(), websocket=endpoints).protocol_factory()
         self.wire.protocol.connection_made(self.wire)
 
-    async def _app(self, scope: Any, _receive: Any, send: Any) -> None:
-        self.requests.append(scope["path"])
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
+    async def _app(self, request: IncomingRequest) -> Answer:
+        self.requests.append(request.path)
+        return Answer(204)
 
     def feed(self, data: bytes) -> None:
         """As a transport does it: nothing comes after an end."""

@@ -65,15 +65,15 @@ def test_the_level_holds_for_ours_and_for_libraries() -> None:
 
 
 def test_libraries_are_routed_through() -> None:
-    logging.getLogger("uvicorn.error").addHandler(logging.StreamHandler(io.StringIO()))
+    logging.getLogger("asyncio").addHandler(logging.StreamHandler(io.StringIO()))
     stream = io.StringIO()
     configure_logging("json", "info", stream=stream)
-    logging.getLogger("uvicorn.error").warning("closed %s", "early", extra={"peer": "127.0.0.1"})
+    logging.getLogger("asyncio").warning("closed %s", "early", extra={"peer": "127.0.0.1"})
     line = json.loads(stream.getvalue())
     assert (line["event"], line["level"], line["logger"], line["peer"]) == (
         "closed early",
         "warning",
-        "uvicorn.error",
+        "asyncio",
         "127.0.0.1",
     )
 

@@ -3,9 +3,6 @@ It must not know which operation was asked for."""
 
 from __future__ import annotations
 
-import os
-import time
-import uuid
 from enum import Enum
 from typing import Final
 
@@ -15,11 +12,11 @@ from idscope.clock import format_time
 from idscope.errors import ControlPlaneError, HubError, IdscopeError, MethodNotAllowed, UnsupportedWebSocketVersion
 from idscope.model.ca_certificate import ErrorDetails
 from idscope.model.document import UNSET, encode
+from idscope.model.guid import new_ordered_guid
 from idscope.model.registration import ProvisioningServiceErrorDetails
 
-Headers = list[tuple[bytes, bytes]]
-
 CONTENT_TYPE_JSON: Final = (b"content-type", b"application/json; charset=utf-8")
+_NO_CONTENT: Final = 204
 STRICT_TRANSPORT_SECURITY: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -49,12 +46,8 @@ class Wording(Enum):
 
 
 def new_tracking_id() -> str:
-    """A GUID of version 7 (RFC 9562): it begins with the time, so that neighbours in time are neighbours in the index
-    of attempts. Where they lie all over it, keeping one costs 15 µs instead of 2 (measured)."""
-    drawn = int.from_bytes(os.urandom(10), "big")
-    moment = time.time_ns() // 1_000_000
-    value = moment << 80 | 0x7 << 76 | (drawn >> 62 & 0xFFF) << 64 | 0b10 << 62 | drawn & (1 << 62) - 1
-    return str(uuid.UUID(int=value))
+    """Ordered, because attempts are found by it: among random ones keeping an attempt would cost 15 µs more, not 2."""
+    return new_ordered_guid()
 
 
 # The hub's code words for what happens before a hub is asked.
@@ -143,11 +136,11 @@ def _hub_time(now: int) -> str:
     return f"{text[5:7]}/{text[8:10]}/{text[:4]} {text[11:19]}"
 
 
-def complete_headers(answer: Answer, tracking_id: str) -> Headers:
-    """The answer's headers with those that every answer has."""
-    headers: Headers = [STRICT_TRANSPORT_SECURITY, (b"x-ms-request-id", tracking_id.encode()), *answer.headers]
+def completed(answer: Answer, tracking_id: str) -> Answer:
+    """The answer with the headers that every answer has."""
+    headers = (STRICT_TRANSPORT_SECURITY, (b"x-ms-request-id", tracking_id.encode()), *answer.headers)
     if answer.body:
-        headers.append(CONTENT_TYPE_JSON)
-    if answer.status != 204:
-        headers.append((b"content-length", str(len(answer.body)).encode()))
-    return headers
+        headers = (*headers, CONTENT_TYPE_JSON)
+    if answer.status != _NO_CONTENT:
+        headers = (*headers, (b"content-length", str(len(answer.body)).encode()))
+    return Answer(answer.status, answer.body, headers)

@@ -7,7 +7,7 @@ handlers, one file per API, and `every_operation` in router.py joins them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ class Request(msgspec.Struct, frozen=True):
 
     operation: Operation
     path: dict[str, str]
-    query: dict[str, str]
+    query: Mapping[str, str]
     headers: dict[str, str]
     api_version: ApiVersion
     tracking_id: str

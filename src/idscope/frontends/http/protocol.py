@@ -1,32 +1,24 @@
-"""Owns HTTP/1.1 on one connection: uvicorn's protocol with the limits it lacks, and with an answer in the catalogue's
-JSON wherever the protocol itself answers. It must not know any route.
+"""Owns HTTP/1.1 on one connection: whose turn it is, how long each phase may last, and how the connection ends. It must
+not know any route, nor how a request is read.
 
-The parser's callbacks move `_phase` on; every phase has one time limit, held in `deadline`. What the protocol refuses
-it answers in turn, after the requests before it, and then it reads no more.
+What the reader tells moves `_phase` on; every phase has one time limit, held in `deadline`. Requests are answered one
+after the other, in their order. What is refused before the app has it is answered in its turn, and then nothing more is
+read.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import unquote
 
-import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from idscope.errors import (
-    BodyTooLarge,
-    HeadersTooLarge,
-    IdscopeError,
-    InvalidArgument,
-    NotImplementedByServer,
-    RequestTimeout,
-    TargetTooLong,
-)
+from idscope.errors import IdscopeError, RequestTimeout
 from idscope.frontends.deadlines import NEVER
-from idscope.frontends.http.cycle import AsgiApp, Cycle, answering
+from idscope.frontends.http.exchange import App, Exchange, refusing
+from idscope.frontends.http.incoming import IncomingRequest, Peer
+from idscope.frontends.http.limits import READ_AHEAD
+from idscope.frontends.http.request_reader import Enough, RequestReader
 
 if TYPE_CHECKING:
     from idscope.frontends.http.front_end import HttpFrontEnd
@@ -47,363 +39,271 @@ class _Phase(Enum):
 
 _NO_MORE_INPUT: Final = (_Phase.LAST_ANSWER, _Phase.LINGER, _Phase.CLOSED)
 _NO_MORE_OUTPUT: Final = (_Phase.LINGER, _Phase.CLOSED)
+_WITH_THE_APP: Final = (_Phase.ANSWER, _Phase.LAST_ANSWER)
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class _Stop(Exception):
-    """Ends the parser's run from inside a callback."""
-
-
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(asyncio.Protocol):
     """One connection, over TLS or not."""
 
     def __init__(self, front_end: HttpFrontEnd) -> None:
-        super().__init__(front_end.config, front_end.server_state, {}, asyncio.get_running_loop())
-        self.front_end = front_end
         self.deadline = NEVER
+        self._front_end = front_end
         self._limits = front_end.limits
-        self._extensions: dict[str, Any] = {}
+        self._loop = asyncio.get_running_loop()
         self._phase = _Phase.FIRST_BYTE
-        self._running: Cycle | None = None
-        self._refusal: IdscopeError | None = None
+        self._last: Exchange | None = None  # the one whose request is being read, or was read last
+        self._running: Exchange | None = None
+        self._waiting: deque[tuple[Exchange, App]] = deque()
         self._rest_unread = False  # the client may still be sending what nobody will read
-        self._input = 0  # bytes received in this phase
-        self._header_bytes = 0
-        self._body_bytes = 0
-        self._has_body = False
-        self._messages = 0
+        self._discarded = 0
+        self._reading_paused = self._writing_paused = False
         self._successor: asyncio.Protocol | None = None  # what the connection is upgraded to
 
     # The connection
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        self.connections.add(self)
-        self.transport = transport
-        self.flow = FlowControl(transport)
-        self.server = _address(transport.get_extra_info("sockname"))
-        self.client = _address(transport.get_extra_info("peername"))
-        self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
-        if self.scheme == "https":
-            chain = transport.get_extra_info("client_certificate_chain", ())
-            self._extensions = {"tls": {"client_certificate_chain": chain}}
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._reader: RequestReader | None = RequestReader(self, _peer(self._transport), self._limits)
         self._wait(_Phase.FIRST_BYTE, self._limits.first_byte_seconds)
-        self.front_end.deadlines.add(self)
+        self._front_end.deadlines.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
         self._phase = _Phase.CLOSED
-        self.front_end.deadlines.discard(self)
-        self.pipeline.clear()
+        self._front_end.deadlines.discard(self)
+        self._waiting.clear()
         if self._running is not None:
-            self._running.disconnect()
-        super().connection_lost(exc)
-        self._running = None
-        self.cycle = None  # type: ignore[assignment]  # as uvicorn begins; ends the circle of references
+            self._running.request.abandon()
+        self._release()
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio allows it, uvicorn does not use it
+    def eof_received(self) -> bool:
         """A client that ends its own side still gets the answers under way."""
         if self._running is None or self._phase in (_Phase.BODY, *_NO_MORE_OUTPUT):
             return False
-        self._phase = _Phase.LAST_ANSWER
-        self.cycle.keep_alive = False
+        self._make_last()
         return True
 
     def shutdown(self) -> None:
         """Finish what is under way, then close."""
         if self._running is None:
             self.close()
-        else:
-            self.cycle.keep_alive = False
-
-    # Time
-
-    def _wait(self, phase: _Phase, seconds: float) -> None:
-        self._phase = phase
-        self._input = 0
-        self.deadline = self.loop.time() + seconds
-
-    def on_deadline(self) -> None:
-        """The phase has lasted too long."""
-        phase = self._phase
-        self.deadline = NEVER
-        if self.flow.write_paused or phase in _NO_MORE_OUTPUT:
-            self.transport.abort()
-        elif phase in (_Phase.FIRST_BYTE, _Phase.IDLE):
-            self.close()
-        elif phase in (_Phase.HEAD, _Phase.BODY):
-            if self.flow.read_paused:  # it is the app that is slow, not the client
-                self.deadline = self.loop.time() + self._limits.body_seconds
-            else:
-                self._refuse(RequestTimeout())
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.deadline = self.loop.time() + self._limits.write_seconds
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        waits = self._phase not in (_Phase.ANSWER, _Phase.LAST_ANSWER)
-        self.deadline = self.loop.time() + self._limits.write_seconds if waits else NEVER
-
-    # Input
-
-    def data_received(self, data: bytes) -> None:
-        if self._phase in _NO_MORE_INPUT:
-            self._discard(len(data))
-            return
-        messages = self._messages
-        try:
-            self._feed(data)
-        except httptools.HttpParserError:
-            if self._phase not in _NO_MORE_INPUT:
-                self._refuse(self._refusal or InvalidArgument("The request is not valid HTTP/1.1."))
-        else:
-            if self._messages == messages:
-                self._count_input(len(data))
-
-    def _feed(self, data: bytes) -> None:
-        while data:
-            try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-                if self._successor is not None:
-                    self._hand_over(self._successor, data)
-                    return
-                # Nothing is upgraded here: that was an ordinary request, and what follows it is the next one.
-            else:
-                return
-
-    def _hand_over(self, successor: asyncio.Protocol, rest: bytes) -> None:
-        """The connection is the successor's from here on; `rest` came with the request (Java does not wait)."""
-        write_paused = self.flow.write_paused
-        self._phase = _Phase.CLOSED
-        self.front_end.deadlines.discard(self)
-        self.connections.discard(self)
-        self.cycle = None  # type: ignore[assignment]  # as in connection_lost
-        self.parser = None  # type: ignore[assignment]  # likewise
-        self.transport.set_protocol(successor)
-        successor.connection_made(self.transport)
-        if write_paused:
-            successor.pause_writing()
-        if rest:
-            successor.data_received(rest)
-
-    def _count_input(self, size: int) -> None:
-        """Bounds what the parser keeps to itself: a header or trailer without end, chunks of one byte."""
-        self._input += size
-        limits = self._limits
-        if self._phase is _Phase.HEAD and self._input > limits.target_bytes + limits.header_bytes:
-            self._refuse(HeadersTooLarge())
-        elif self._phase is _Phase.BODY and self._input > limits.target_bytes + limits.header_bytes + limits.body_bytes:
-            self._refuse(BodyTooLarge())
-
-    def _discard(self, size: int) -> None:
-        self._input += size
-        if self._input > self._limits.body_bytes and self._phase is _Phase.LINGER:
-            self.transport.abort()
-        elif self._input > HIGH_WATER_LIMIT and self._phase is _Phase.LAST_ANSWER:
-            self.flow.pause_reading()
-
-    # What the parser calls
-
-    def on_message_begin(self) -> None:
-        if self._phase in _NO_MORE_INPUT:
-            raise _Stop
-        if len(self.pipeline) >= self._limits.pipelined_requests:
-            # The answers under way are the last: a client repeats what was not answered (RFC 9112, 9.3.2).
-            self._phase = _Phase.LAST_ANSWER
-            self.cycle.keep_alive = False
-            raise _Stop
-        super().on_message_begin()
-        self.scope["extensions"] = self._extensions
-        self._header_bytes = self._body_bytes = 0
-        self._has_body = False
-        self._wait(_Phase.HEAD, self._limits.head_seconds)
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-        if len(self.url) > self._limits.target_bytes:
-            self._stop(TargetTooLong())
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value) + 4
-        if self._header_bytes > self._limits.header_bytes or len(self.headers) >= self._limits.header_count:
-            self._stop(HeadersTooLarge())
-        if self._phase is not _Phase.HEAD:
-            return  # a trailer: nobody asked for one
-        name = name.lower()
-        value = value.rstrip(b" \t")
-        self.headers.append((name, value))
-        if name in _TELLING:
-            self._heed(name, value)
-
-    def _heed(self, name: bytes, value: bytes) -> None:
-        if name == b"expect":
-            self.expect_100_continue = value.lower() == b"100-continue"
-        elif name == b"content-length":
-            self._has_body = value != b"0"
-            if int(value) > self._limits.body_bytes:
-                self._stop(BodyTooLarge())
-        else:
-            self._has_body = True
-            if value.lower() != b"chunked":
-                self._stop(NotImplementedByServer("The only transfer coding known here is chunked."))
-
-    def on_headers_complete(self) -> None:
-        version = self.parser.get_http_version()
-        self.scope["http_version"] = version
-        self.scope["method"] = self.parser.get_method().decode("ascii")
-        self._check_head(version)
-        self._fill_target()
-        self._wait(_Phase.BODY, self._limits.body_seconds)
-        app = self._upgrade() if self.parser.should_upgrade() else self.app
-        if app is None:
-            return
-        self.cycle = Cycle(
-            self,
-            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
-            expect_100_continue=self.expect_100_continue,
-        )
-        self._queue(self.cycle, app)
-
-    def _upgrade(self) -> AsgiApp | None:
-        """What answers this upgrade request; None where a successor does."""
-        try:
-            self._successor = self.front_end.upgrade(self.scope, in_turn=self._running is None)
-        except IdscopeError as error:
-            return answering(error, self.front_end.clock.now())
-        return None if self._successor is not None else cast("AsgiApp", self.app)
-
-    def _check_head(self, version: str) -> None:
-        if version not in ("1.1", "1.0"):
-            self._stop(InvalidArgument("Only HTTP/1.1 and HTTP/1.0 are spoken here."))
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (hosts == 0 and version == "1.1"):
-            self._stop(InvalidArgument("A request has one Host header."))
-        if version == "1.0" and any(name == b"transfer-encoding" for name, _ in self.headers):
-            self._stop(InvalidArgument("HTTP/1.0 knows no transfer coding."))
-        if self._has_body and self.parser.should_upgrade():
-            # The parser takes what follows for the other protocol, so the body could not be told from a request.
-            self._stop(NotImplementedByServer("A request with a body cannot ask for an upgrade."))
-
-    def _fill_target(self) -> None:
-        target = httptools.parse_url(self.url)
-        raw_path = target.path or b"/"  # none in https://host
-        path = raw_path.decode("ascii")
-        self.scope["path"] = unquote(path) if "%" in path else path
-        self.scope["raw_path"] = raw_path
-        self.scope["query_string"] = target.query or b""
-        if target.schema:
-            self._take_authority(target)
-
-    def _take_authority(self, target: httptools.parser.url_parser.URL) -> None:
-        """Of an absolute-form target the authority counts, not the Host header (RFC 9112, 3.2.2)."""
-        host = b"[" + target.host + b"]" if b":" in target.host else target.host
-        authority = b"%b:%d" % (host, target.port) if target.port else host
-        self.headers[:] = [(name, authority if name == b"host" else value) for name, value in self.headers]
-
-    def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        if self._body_bytes > self._limits.body_bytes:
-            self._stop(BodyTooLarge())
-        cycle = self.cycle
-        if cycle.response_complete:
-            return
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-        cycle.message_event.set()
-
-    def on_message_complete(self) -> None:
-        self._messages += 1
-        if self._successor is not None:
-            return
-        cycle = self.cycle
-        if cycle.response_complete:
-            self._wait(_Phase.IDLE, self._limits.keep_alive_seconds)
-            return
-        cycle.more_body = False
-        cycle.message_event.set()
-        self._phase = _Phase.ANSWER if cycle.keep_alive else _Phase.LAST_ANSWER
-        self._input = 0
-        if not self.flow.write_paused:
-            self.deadline = NEVER
-
-    # Answers
-
-    def _queue(self, cycle: Cycle, app: AsgiApp) -> None:
-        if self._running is None:
-            self._running = cycle
-            self._start_asgi_task(cycle, app)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, app))
-
-    def on_response_complete(self) -> None:
-        """The running cycle has its answer: on to the next request."""
-        self.server_state.total_requests += 1
-        self._running = None
-        if self.is_closing():
-            return
-        if self.pipeline:
-            self._queue(*cast("tuple[Cycle, AsgiApp]", self.pipeline.pop()))
-            return
-        self.flow.resume_reading()
-        if self._phase is _Phase.ANSWER:
-            self._wait(_Phase.IDLE, self._limits.keep_alive_seconds)
-
-    def _stop(self, refusal: IdscopeError) -> None:
-        self._refusal = refusal
-        raise _Stop
-
-    def _refuse(self, error: IdscopeError) -> None:
-        """Answer with the error, in turn, and read no more."""
-        refused = self.cycle if self._phase is _Phase.BODY else None
-        self._phase = _Phase.LAST_ANSWER
-        self._rest_unread = True
-        self.deadline = NEVER
-        if refused is not None and refused.response_complete:
-            self.close()
-            return
-        if refused is not None and refused.response_started:
-            self.transport.abort()
-            return
-        if refused is not None and self._running is refused:
-            self._running.disconnect()
-            self._running = None
-        elif refused is not None:
-            self.pipeline.popleft()
-        self.scope.setdefault("method", "GET")
-        self.cycle = Cycle(self, keep_alive=False)
-        self._queue(self.cycle, answering(error, self.front_end.clock.now()))
-
-    # What the cycle takes for its transport
-
-    def write(self, data: bytes) -> None:
-        self.transport.write(data)
-
-    def abort(self) -> None:
-        self.transport.abort()
-
-    def is_closing(self) -> bool:
-        return self._phase in _NO_MORE_OUTPUT or self.transport.is_closing()
+        elif self._last is not None:
+            self._last.keep_alive = False
 
     def close(self) -> None:
         """Close; where the client may still be sending, so that the answer reaches it before TCP resets."""
         if self._phase in _NO_MORE_OUTPUT:
             return
         if self._rest_unread or self._phase in (_Phase.HEAD, _Phase.BODY):
+            self._discarded = 0
             self._wait(_Phase.LINGER, self._limits.linger_seconds)
-            self.flow.resume_reading()
-            finish_writing = getattr(self.transport, "finish_writing", self.transport.write_eof)
+            self._resume_reading()
+            finish_writing = getattr(self._transport, "finish_writing", self._transport.write_eof)
             finish_writing()
         else:
             self._wait(_Phase.CLOSED, self._limits.write_seconds)
-            self.transport.close()
+            self._transport.close()
+
+    def _make_last(self) -> None:
+        """The answers under way are the last."""
+        self._phase = _Phase.LAST_ANSWER
+        if self._last is not None:
+            self._last.keep_alive = False
+
+    def _release(self) -> None:
+        """Cut the circles of references, so that nothing waits for the collector."""
+        self._reader = self._last = self._running = None
+
+    def _is_closing(self) -> bool:
+        return self._phase in _NO_MORE_OUTPUT or self._transport.is_closing()
+
+    # Time
+
+    def _wait(self, phase: _Phase, seconds: float) -> None:
+        self._phase = phase
+        self.deadline = self._loop.time() + seconds
+
+    def on_deadline(self) -> None:
+        """The phase has lasted too long."""
+        phase = self._phase
+        self.deadline = NEVER
+        if self._writing_paused or phase in _NO_MORE_OUTPUT:
+            self._transport.abort()
+        elif phase in (_Phase.FIRST_BYTE, _Phase.IDLE):
+            self.close()
+        elif phase in (_Phase.HEAD, _Phase.BODY):
+            if self._reading_paused:  # it is the app that is slow, not the client
+                self.deadline = self._loop.time() + self._limits.body_seconds
+            else:
+                self._refuse(RequestTimeout())
+
+    # Flow
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        self.deadline = self._loop.time() + self._limits.write_seconds
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        waits = self._phase not in _WITH_THE_APP
+        self.deadline = self._loop.time() + self._limits.write_seconds if waits else NEVER
+        self._take_turns()
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    # Input
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase in _NO_MORE_INPUT or self._reader is None:
+            self._discard(len(data))
+            return
+        try:
+            rest = self._reader.feed(data)
+        except Enough:
+            if self._reader.refusal is not None and self._phase not in _NO_MORE_INPUT:
+                self._refuse(self._reader.refusal)
+            return
+        if rest is not None and self._successor is not None:
+            self._hand_over(self._successor, rest)
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > self._limits.body_bytes and self._phase is _Phase.LINGER:
+            self._transport.abort()
+        elif self._discarded > READ_AHEAD and self._phase is _Phase.LAST_ANSWER:
+            self._pause_reading()
+
+    def _hand_over(self, successor: asyncio.Protocol, rest: bytes) -> None:
+        """The connection is the successor's from here on; `rest` came with the request (Java does not wait)."""
+        self._phase = _Phase.CLOSED
+        self._front_end.deadlines.discard(self)
+        self._release()
+        self._transport.set_protocol(successor)
+        successor.connection_made(self._transport)
+        if self._writing_paused:
+            successor.pause_writing()
+        if rest:
+            successor.data_received(rest)
+
+    # What the reader tells
+
+    def head_begun(self) -> None:
+        if self._phase in _NO_MORE_INPUT:
+            raise Enough
+        if len(self._waiting) >= self._limits.pipelined_requests:
+            self._make_last()  # a client repeats what was not answered (RFC 9112, 9.3.2)
+            raise Enough
+        self._wait(_Phase.HEAD, self._limits.head_seconds)
+
+    def head_read(self, request: IncomingRequest, *, keep_alive: bool, awaits_continue: bool, upgrades: bool) -> bool:
+        self._wait(_Phase.BODY, self._limits.body_seconds)
+        app = self._front_end.app
+        if upgrades:
+            try:
+                self._successor = self._front_end.upgrade(request, in_turn=self._running is None)
+            except IdscopeError as error:
+                app = refusing(error, self._front_end.clock)
+        if self._successor is None:
+            request.on_wanted = self._want_body
+            self._begin(Exchange(request, keep_alive=keep_alive, awaits_continue=awaits_continue), app)
+        return self._successor is not None
+
+    def body_read(self, data: bytes) -> None:
+        exchange = self._last
+        if exchange is None or exchange.answered:
+            return
+        exchange.request.feed(data)
+        if exchange.request.received > READ_AHEAD and not exchange.request.is_wanted:
+            self._pause_reading()
+
+    def request_read(self) -> None:
+        exchange = self._last
+        if exchange is None or exchange.answered:
+            self._wait(_Phase.IDLE, self._limits.keep_alive_seconds)
+            return
+        exchange.request.complete()
+        self._phase = _Phase.ANSWER if exchange.keep_alive else _Phase.LAST_ANSWER
+        if not self._writing_paused:
+            self.deadline = NEVER
+
+    def _want_body(self) -> None:
+        """The running app waits for its request's body."""
+        if self._running is not None and self._running.awaits_continue and not self._is_closing():
+            self._running.awaits_continue = False
+            self._transport.write(_CONTINUE)
+        self._resume_reading()
+
+    # Answers
+
+    def _begin(self, exchange: Exchange, app: App) -> None:
+        self._last = exchange
+        self._waiting.append((exchange, app))
+        if self._running is not None:
+            self._pause_reading()
+        self._take_turns()
+
+    def _take_turns(self) -> None:
+        """Answer the next request, once the one before it is answered and the client takes what is sent."""
+        if self._running is None and self._waiting and not self._writing_paused:
+            exchange, app = self._waiting.popleft()
+            self._running = exchange
+            self._front_end.run(self._answer(exchange, app))
+
+    async def _answer(self, exchange: Exchange, app: App) -> None:
+        answer = await exchange.answer(app, self._front_end.clock, self._front_end.date_line)
+        if answer is None or exchange.request.is_abandoned:
+            return
+        exchange.answered = True
+        self._transport.write(answer)
+        if not exchange.keep_alive:
+            self.close()
+        self._running = None
+        if not self._is_closing():
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """An answer is written: on to the next request."""
+        if self._waiting:
+            self._take_turns()
+            return
+        self._resume_reading()
+        if self._phase is _Phase.ANSWER:
+            self._wait(_Phase.IDLE, self._limits.keep_alive_seconds)
+
+    def _refuse(self, error: IdscopeError) -> None:
+        """Answer with the error, in turn, and read no more."""
+        refused = self._last if self._phase is _Phase.BODY else None
+        self._phase = _Phase.LAST_ANSWER
+        self._rest_unread = True
+        self.deadline = NEVER
+        if refused is not None and refused.answered:
+            self.close()
+            return
+        if refused is not None:
+            self._withdraw(refused)
+        request = IncomingRequest("GET", b"/", b"", [], Peer("", secure=False), body=b"")
+        self._begin(Exchange(request, keep_alive=False), refusing(error, self._front_end.clock))
+
+    def _withdraw(self, exchange: Exchange) -> None:
+        """The request cannot be read to its end: its app is told, and its turn is free."""
+        if self._running is exchange:
+            exchange.request.abandon()
+            self._running = None
+        else:
+            self._waiting.pop()
 
 
-_TELLING: Final = frozenset((b"expect", b"content-length", b"transfer-encoding"))
-
-
-def _address(name: tuple[Any, ...] | None) -> tuple[str, int] | None:
-    """Host and port of a socket name, IPv6 ones included."""
-    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None
+def _peer(transport: asyncio.Transport) -> Peer:
+    name = transport.get_extra_info("peername")
+    address = str(name[0]) if isinstance(name, tuple) and name else ""
+    secure = bool(transport.get_extra_info("sslcontext"))
+    chain: Any = transport.get_extra_info("client_certificate_chain", ()) if secure else ()
+    return Peer(address, secure, tuple(chain))

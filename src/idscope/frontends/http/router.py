@@ -4,7 +4,8 @@ It must not know what any row does; it is the one place where an error becomes a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -14,7 +15,6 @@ from idscope.access import Caller, admit_service_caller, authenticate_admin
 from idscope.clock import Clock
 from idscope.directory import Directory, EmbeddedHub, ProvisioningService
 from idscope.errors import (
-    BodyTooLarge,
     HubArgumentInvalid,
     HubUnauthorized,
     IdscopeError,
@@ -24,7 +24,8 @@ from idscope.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from idscope.frontends.http.answers import Answer, Wording, complete_headers, error_answer, new_tracking_id
+from idscope.frontends.http.answers import Answer, Wording, completed, error_answer, new_tracking_id
+from idscope.frontends.http.incoming import ClientDisconnected, IncomingRequest
 from idscope.frontends.http.operations import Api, Operation, Request
 from idscope.frontends.http.routes import Routes
 from idscope.model.api_version import (
@@ -39,21 +40,14 @@ from idscope.secret import Secret
 
 _log = structlog.get_logger(__name__)
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 _WORDINGS: Final = {Api.HUB: Wording.HUB, Api.CONTROL_PLANE: Wording.CONTROL_PLANE}
 _MAX_QUERY_FIELDS: Final = 32
+_KNOWN_QUERIES: Final = 64  # clients of one kind send the same one again and again
 _SECONDS_BETWEEN_WARNINGS: Final = 1.0
 
 
-class ClientDisconnected(Exception):
-    """The client went away before its request was complete; nobody is there to answer."""
-
-
 class Router:
-    """An ASGI application over some rows of the table.
+    """The app of a front end, over some rows of the table.
 
     `use_cases` is what the handlers of each API get as their first argument.
     """
@@ -76,33 +70,31 @@ class Router:
         self._strict = strict_api_versions
         self._warn_after = clock.monotonic()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, incoming: IncomingRequest) -> Answer:
+        """The whole answer. Raises ClientDisconnected where nobody waits for it."""
         tracking_id = new_tracking_id()
+        path = _path(incoming)
         try:
-            answer = await self._answer(scope, receive, tracking_id)
+            answer = await self._answer(incoming, path, tracking_id)
         except ClientDisconnected:
-            return
+            raise
         except IdscopeError as error:
             self._note(error, tracking_id)
-            answer = self._error_answer(error, scope, tracking_id)
+            answer = self._error_answer(error, path, tracking_id)
         except Exception:  # noqa: BLE001 - the one catch-all: nobody is left without an answer
             _log.exception("a request failed inside the server", tracking_id=tracking_id)
-            answer = self._error_answer(InternalError(), scope, tracking_id)
-        headers = complete_headers(answer, tracking_id)
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+            answer = self._error_answer(InternalError(), path, tracking_id)
+        return completed(answer, tracking_id)
 
-    async def _answer(self, scope: Scope, receive: Receive, tracking_id: str) -> Answer:
-        path = _path(scope)
-        match = self._routes.find(scope["method"], path)
+    async def _answer(self, incoming: IncomingRequest, path: str, tracking_id: str) -> Answer:
+        match = self._routes.find(incoming.method, path)
         operation = match.operation
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        query = _query(scope["query_string"])
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in incoming.headers}
+        query = _query(incoming.query_string)
         version = self._api_version(operation.api, query.get("api-version"))
         host = _bare_host(headers.get("host", ""))
         service, hub, caller = self._authorize(operation, host, headers.get("authorization"), path)
-        body = await _read_body(receive, operation.body_limit)
-        client = scope.get("client")
+        body = await incoming.body(operation.body_limit)
         request = Request(
             operation=operation,
             path=match.path,
@@ -111,9 +103,9 @@ class Router:
             api_version=version,
             tracking_id=tracking_id,
             host=host,
-            peer=client[0] if client else "",
+            peer=incoming.peer.address,
             body=_decoded(operation, body, headers.get("content-type")),
-            chain=_chain(scope),
+            chain=incoming.peer.chain,
             caller=caller,
             service=service,
             hub=hub,
@@ -166,19 +158,19 @@ class Router:
             tell = _log.warning
         tell("refused", tracking_id=tracking_id, code=error.error_code, reason=error.reason or error.message)
 
-    def _error_answer(self, error: IdscopeError, scope: Scope, tracking_id: str) -> Answer:
-        wording = _WORDINGS.get(self._routes.api_of(_path(scope)), Wording.PROVISIONING)
+    def _error_answer(self, error: IdscopeError, path: str, tracking_id: str) -> Answer:
+        wording = _WORDINGS.get(self._routes.api_of(path), Wording.PROVISIONING)
         return error_answer(error, tracking_id, self._clock.now(), wording=wording)
 
 
-def _path(scope: Scope) -> str:
+def _path(incoming: IncomingRequest) -> str:
     """The path as it was sent, undecoded, without the query."""
-    raw: bytes = scope["raw_path"]
-    return raw.partition(b"?")[0].decode("latin-1")
+    return incoming.raw_path.partition(b"?")[0].decode("latin-1")
 
 
-def _query(query_string: bytes) -> dict[str, str]:
-    """The first value of each name. Raises InvalidArgument."""
+@lru_cache(maxsize=_KNOWN_QUERIES)
+def _query(query_string: bytes) -> Mapping[str, str]:
+    """The first value of each name, not to be changed. Raises InvalidArgument."""
     try:
         pairs = parse_qsl(
             query_string.decode("utf-8"),
@@ -200,20 +192,6 @@ def _bare_host(host: str) -> str:
     return bare.strip("[]").lower()
 
 
-async def _read_body(receive: Receive, limit: int) -> bytes:
-    """Raises BodyTooLarge, ClientDisconnected."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise BodyTooLarge(f"The request body is larger than {limit} bytes.")
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
 def _decoded(operation: Operation, body: bytes, content_type: str | None) -> Any:
     """The document in the body, None where none was sent; the very bytes where the row wants those.
 
@@ -230,9 +208,3 @@ def _decoded(operation: Operation, body: bytes, content_type: str | None) -> Any
     if content_type and "json" not in content_type.partition(";")[0].lower():
         raise UnsupportedMediaType
     return decode(body, operation.request_type)
-
-
-def _chain(scope: Scope) -> tuple[bytes, ...]:
-    tls = scope.get("extensions", {}).get("tls")
-    chain: tuple[bytes, ...] = () if tls is None else tls["client_certificate_chain"]
-    return chain

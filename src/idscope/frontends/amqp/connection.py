@@ -13,13 +13,12 @@ import asyncio
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, cast
 
-from idscope.attestation import Authenticated
+from idscope.attestation import Authenticated, Claim
 from idscope.errors import IdscopeError, Throttled, Unauthorized
-from idscope.frontends.amqp.failures import failure_of
+from idscope.frontends.amqp.failures import Failure, failure_of
 from idscope.frontends.amqp.provisioning import parse_address
 from idscope.frontends.amqp.session import Peer, ProvisioningSession, authenticate
 from idscope.frontends.deadlines import NEVER
-from idscope.frontends.http.answers import new_tracking_id
 from idscope.model.api_version import CURRENT
 from idscope.protocols.amqp.mechanisms import Password, plain
 from idscope.protocols.amqp.sasl import (
@@ -159,41 +158,45 @@ class AmqpProtocol(asyncio.Protocol):
             self._linger()
 
     async def _judge(self, sasl: SaslServer, presented: Password) -> None:
-        tracking_id = new_tracking_id()
-        verdict = await self._verdict_on(presented, tracking_id)
+        claim: Claim | None = None
+        verdict: Authenticated | IdscopeError
+        try:
+            # Which api-version is spoken is told by the links: each request is asked with theirs.
+            claim = self._peer.claim(parse_address(presented.identity), CURRENT, Secret(presented.password))
+            verdict = await authenticate(self._front_end.use_cases, claim)
+        except IdscopeError:
+            verdict = Unauthorized()
         self._judging = None
         if self._transport is None or self._phase is not _Phase.SASL:
             return
+        if not self._write_paused:
+            self._transport.resume_reading()
+        self._conclude(sasl, verdict, claim)
+
+    def _conclude(self, sasl: SaslServer, verdict: Authenticated | IdscopeError, claim: Claim | None) -> None:
         outcome = _outcome(verdict)
         sasl.conclude(outcome)
         self._write(sasl.take_output())
-        if not self._write_paused:
-            self._transport.resume_reading()
-        if outcome is Outcome.OK:
-            self._sasl = None
-            self._begin_session(verdict, sasl.take_rest(), tracking_id)
-        else:
+        if outcome is not Outcome.OK:
             self._linger()
-
-    async def _verdict_on(self, presented: Password, tracking_id: str) -> Authenticated | IdscopeError:
-        try:
-            identity = parse_address(presented.identity)
-        except IdscopeError:
-            return Unauthorized()
-        # Which api-version is spoken is told by the links: each request is asked with theirs.
-        token = Secret(presented.password)
-        return await authenticate(self._front_end.use_cases, self._peer, identity, CURRENT, token, tracking_id)
+            return
+        self._sasl = None
+        if isinstance(verdict, Authenticated):
+            self._begin_session(verdict, sasl.take_rest())
+        elif claim is not None:
+            use_cases = self._front_end.use_cases
+            failure = failure_of(verdict, claim.tracking_id, use_cases.clock.now(), use_cases.retry_after)
+            self._begin_session(None, sasl.take_rest(), failure, claim)
 
     # AMQP
 
-    def _begin_session(self, known: Authenticated | IdscopeError | None, data: bytes, tracking_id: str = "") -> None:
+    def _begin_session(
+        self, device: Authenticated | None, data: bytes, refusal: Failure | None = None, claim: Claim | None = None
+    ) -> None:
         self._phase = _Phase.OPEN
-        use_cases, device, refusal = self._front_end.use_cases, None, None
-        if isinstance(known, IdscopeError):
-            refusal = failure_of(known, tracking_id, use_cases.clock.now(), use_cases.retry_after)
-        else:
-            device = known
-        self._session = ProvisioningSession(use_cases, self._limits, self._peer, device, self._flush, refusal)
+        self._session = ProvisioningSession(
+            self._front_end.use_cases, self._limits, self._peer, device, self._flush, refusal, claim
+        )
         self._session.feed(data)
         self._flush()
 

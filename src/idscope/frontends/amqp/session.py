@@ -12,7 +12,7 @@ import msgspec
 
 from idscope.attestation import Authenticated, Challenge, Claim, Refused
 from idscope.clock import Clock
-from idscope.errors import IdscopeError, InternalError, InvalidArgument, Unauthorized
+from idscope.errors import IdscopeError, InternalError, InvalidArgument, Throttled, Unauthorized
 from idscope.events import Wire
 from idscope.frontends.amqp.engine import Engine
 from idscope.frontends.amqp.failures import Failure, failure_of, retry_hint
@@ -56,26 +56,22 @@ class Peer(msgspec.Struct, frozen=True):
     wire: Wire
     chain: tuple[bytes, ...] = ()
 
+    def claim(self, identity: Identity, version: ApiVersion, sas: Secret | None = None) -> Claim:
+        """To be that device, by the token or by the certificate."""
+        return Claim(
+            id_scope=identity.id_scope,
+            registration_id=identity.registration_id,
+            api_version=version,
+            wire=self.wire,
+            peer=self.address,
+            tracking_id=new_tracking_id(),
+            sas=sas,
+            chain=self.chain,
+        )
 
-async def authenticate(
-    use_cases: AmqpUseCases,
-    peer: Peer,
-    identity: Identity,
-    version: ApiVersion,
-    sas: Secret | None,
-    tracking_id: str,
-) -> Authenticated | IdscopeError:
-    """The device, or what it is told instead, which is kept under the tracking id; raises nothing."""
-    claim = Claim(
-        id_scope=identity.id_scope,
-        registration_id=identity.registration_id,
-        api_version=version,
-        wire=peer.wire,
-        peer=peer.address,
-        tracking_id=tracking_id,
-        sas=sas,
-        chain=peer.chain,
-    )
+
+async def authenticate(use_cases: AmqpUseCases, claim: Claim) -> Authenticated | IdscopeError:
+    """The device, or what it is told instead; raises nothing."""
     try:
         verdict = await use_cases.workflow.authenticate(claim)
     except IdscopeError as error:
@@ -91,8 +87,9 @@ async def authenticate(
 class ProvisioningSession:
     """One connection after its SASL layer, or without one: then the first link says whose certificate it is.
 
-    `changed` is called when there is something to send that no fed byte caused. `refusal`: every request is rejected
-    with it.
+    With a `refusal` there is no device, and each request is told so. A device that was throttled has a `claim` that is
+    judged again with each request: clients ask again on the same connection (observed). `changed` is called when there
+    is something to send that no fed byte caused.
     """
 
     def __init__(
@@ -103,6 +100,7 @@ class ProvisioningSession:
         device: Authenticated | None,
         changed: Callable[[], None],
         refusal: Failure | None = None,
+        claim: Claim | None = None,
     ) -> None:
         self.engine = Engine(self, limits)
         self._use_cases = use_cases
@@ -112,6 +110,7 @@ class ProvisioningSession:
         self._asked_to_open = False
         self._closing = False
         self._refusal = refusal
+        self._claim = claim
         self._waiting: list[EngineLink] = []
         self._versions: dict[EngineLink, ApiVersion] = {}
         self._answers: EngineLink | None = None
@@ -164,6 +163,8 @@ class ProvisioningSession:
     def on_message(self, link: EngineLink, incoming: Incoming, encoded: bytes) -> None:
         if self._device is not None:
             self._spawn(self._serve(self._device, link, incoming, encoded))
+        elif self._claim is not None and not self._tasks:
+            self._spawn(self._serve_if_admitted(self._claim, link, incoming, encoded))
         elif self._refusal is not None:
             incoming.reject(self._refusal)
             link.finish()
@@ -179,8 +180,7 @@ class ProvisioningSession:
         Once the OPEN is answered a refusal is told to the requests: all clients read it there, while on a sudden CLOSE
         or a refused link one waits for half a minute (observed).
         """
-        tracking_id = new_tracking_id()
-        proved = await self._judge_certificate(link, tracking_id)
+        proved, tracking_id = await self._judge_certificate(link)
         waiting, self._waiting = self._waiting, []
         if isinstance(proved, Authenticated):
             self._device = proved
@@ -192,12 +192,13 @@ class ProvisioningSession:
         for one in waiting:
             self._admit(one)
 
-    async def _judge_certificate(self, link: EngineLink, tracking_id: str) -> Authenticated | IdscopeError:
+    async def _judge_certificate(self, link: EngineLink) -> tuple[Authenticated | IdscopeError, str]:
+        """Also the trackingId under which a refusal is kept."""
         try:
-            identity, version = self._read_link(link)
+            claim = self._peer.claim(*self._read_link(link))
         except IdscopeError as error:
-            return error
-        return await authenticate(self._use_cases, self._peer, identity, version, None, tracking_id)
+            return error, new_tracking_id()
+        return await authenticate(self._use_cases, claim), claim.tracking_id
 
     def _read_link(self, link: EngineLink) -> tuple[Identity, ApiVersion]:
         identity = parse_address(link.address)
@@ -207,7 +208,7 @@ class ProvisioningSession:
         """Both of a device's links are its own."""
         try:
             identity, version = self._read_link(link)
-            claim = None if self._device is None else self._device.claim
+            claim = self._claim if self._device is None else self._device.claim
             if claim is not None and not identity.is_same(Identity(claim.id_scope, claim.registration_id)):
                 raise Unauthorized(reason="a link of another device")
         except IdscopeError as error:
@@ -219,6 +220,19 @@ class ProvisioningSession:
         link.accept()
 
     # Requests
+
+    async def _serve_if_admitted(self, claim: Claim, link: EngineLink, incoming: Incoming, encoded: bytes) -> None:
+        claim = msgspec.structs.replace(claim, tracking_id=new_tracking_id())
+        verdict = await authenticate(self._use_cases, claim)
+        if isinstance(verdict, Authenticated):
+            self._device, self._refusal, self._claim = verdict, None, None
+            await self._serve(verdict, link, incoming, encoded)
+            return
+        if not isinstance(verdict, Throttled):
+            self._claim = None  # that is its last word
+        self._refusal = self._failure(verdict, claim.tracking_id)
+        incoming.reject(self._refusal)
+        link.finish()
 
     async def _serve(self, device: Authenticated, link: EngineLink, incoming: Incoming, encoded: bytes) -> None:
         tracking_id = new_tracking_id()

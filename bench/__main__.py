@@ -13,6 +13,7 @@ from typing import Final
 
 from bench import (
     amqp_connections,
+    growth,
     https_connections,
     idle_connections,
     keep_alive,
@@ -21,6 +22,7 @@ from bench import (
     mqtt_connections,
     nginx,
     report,
+    x509_connections,
 )
 from bench.comparison import NotTheSame, Row
 from bench.load import LoadFailed
@@ -33,9 +35,12 @@ from bench.stage import FULL, SMOKE, Stage, stage
 
 BENCHES: Final[Mapping[str, Callable[[Stage], Iterator[Row | MemoryRow]]]] = {
     "https_connections": https_connections.measure,
+    "x509_connections": x509_connections.measure,
     "keep_alive": keep_alive.measure,
     "mqtt_connections": mqtt_connections.measure,
     "amqp_connections": amqp_connections.measure,
+    "enrollments": growth.measure_enrollments,
+    "groups": growth.measure_groups,
     "idle_connections": idle_connections.measure,
 }
 _RESULTS: Final = Path(__file__).parent / "results"

@@ -26,10 +26,15 @@ class Target(NamedTuple):
 
 
 class Certificate(NamedTuple):
-    """PEM files of the client's certificate and its key."""
+    """PEM files: one certificate or many of the same key, which connections show in turn; their key; what is sent after
+    each of them."""
 
     certificate: Path
     key: Path
+    chain: Path | None = None
+
+    def arguments(self) -> tuple[Path, ...]:
+        return tuple(file for file in self if file is not None)
 
 
 class Step(NamedTuple):
@@ -103,7 +108,11 @@ class LoadGenerator:
         certificate: Certificate | None = None,
     ) -> Report:
         """Send them all; every answer must have the status and hold the text. Raises LoadFailed."""
-        return self._finished(self._start(target, requests, connections, mode, status, text, *(certificate or ())))
+        return self._finished(
+            self._start(
+                target, requests, connections, mode, status, text, *(certificate.arguments() if certificate else ())
+            )
+        )
 
     def play(self, target: Target, scripts: Path, *, connections: int) -> Report:
         """Play each script on a connection of its own, which the server closes. Raises LoadFailed."""

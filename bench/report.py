@@ -18,6 +18,7 @@ _NEIGHBOURS: Final = {
     "tickets after each handshake could be used with mosquitto, not with idscope; none is.",
     "idscope HTTPS": "The neighbour is idscope itself, doing the same registrations over HTTPS.",
 }
+_ITSELF: Final = "The neighbour is idscope itself, with fewer enrollments or groups in its store."
 _CPU_CONDITIONS: Final = (
     "CPU: user and system time of all threads and children of the server; the load generator counts apart.",
     "No session is resumed, both send as many tickets; the same certificate, key, cipher and group.",
@@ -50,7 +51,7 @@ def table(machine: dict[str, Any], rows: Sequence[Row | MemoryRow]) -> str:
 def conditions(rows: Sequence[Row | MemoryRow]) -> list[str]:
     """What the figures mean nothing without."""
     beside = dict.fromkeys(row.beside for row in rows)
-    found = [_NEIGHBOURS[name] for name in beside]
+    found = list(dict.fromkeys(_NEIGHBOURS.get(name, _ITSELF) for name in beside))
     found += _CPU_CONDITIONS if any(isinstance(row, Row) for row in rows) else ()
     found += _MEMORY_CONDITIONS if any(isinstance(row, MemoryRow) for row in rows) else ()
     return found

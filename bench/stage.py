@@ -3,19 +3,13 @@ It must not know what is compared."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
-
-from bench.load import Certificate, LoadGenerator, Target
+from bench.load import LoadGenerator, Target
 from bench.mosquitto import PORT as BROKER_PORT
 from bench.mosquitto import Mosquitto
 from bench.nginx import Nginx, Site
@@ -24,13 +18,14 @@ from bench.provisioning import Requests
 from idscope.testing.server import ServerProcess, unused_address
 
 _PROBE_BODY: Final = 100
-_DAY: Final = dt.timedelta(days=1)
 
 
 class Size(NamedTuple):
     """`connections` and `requests` are those of one round of one row, `idle` are held at once.
 
-    `landing_seconds` after a round deferred work (batches, checkpoints) is done, and counted.
+    `landing_seconds` after a round deferred work (batches, checkpoints) is done, and counted. `groups` and
+    `enrollments` are the numbers of them beside which a registration is measured; the first is what the others are
+    compared with.
     """
 
     rounds: int
@@ -38,10 +33,12 @@ class Size(NamedTuple):
     requests: int
     idle: int
     landing_seconds: float
+    groups: tuple[int, ...]
+    enrollments: tuple[int, ...]
 
 
-FULL: Final = Size(rounds=7, connections=1500, requests=6000, idle=5000, landing_seconds=0.5)
-SMOKE: Final = Size(rounds=1, connections=30, requests=60, idle=200, landing_seconds=0.05)
+FULL: Final = Size(7, 1500, 6000, 5000, 0.5, groups=(1, 10, 100), enrollments=(1_000, 100_000, 1_000_000))
+SMOKE: Final = Size(1, 30, 60, 200, 0.05, groups=(1, 10, 100), enrollments=(100, 200, 300))
 
 
 class Stage:
@@ -54,9 +51,11 @@ class Stage:
         self.target = Target(server.address, server.ready.https_port)
         self.mqtt = Target(server.address, int(server.ready.document["mqtt_port"]))
         self.amqp = Target(server.address, int(server.ready.document["amqp_port"]))
+        operator = urlsplit(str(server.ready.document["operator_url"]))
+        self.operator = Target(operator.hostname or "", operator.port or 0)
         self.requests = Requests(server.ready)
         self.load = LoadGenerator(directory, found[1] if found else None)
-        self._directory = directory
+        self.directory = directory
         self._server_core = found[0] if found else None
         self.pin(server.pid)
 
@@ -65,7 +64,7 @@ class Stage:
             pin(pid, self._server_core)
 
     def restart(self) -> None:
-        """A new process on the same store."""
+        """A new process on the same store, which may be stopped already."""
         self.server.restart()
         self.pin(self.server.pid)
 
@@ -83,7 +82,7 @@ class Stage:
 
         def nginx(body_bytes: int) -> tuple[Nginx, Target]:
             site = Site(body_bytes, client_certificate=True, keep_alive=keep_alive)
-            one = Nginx(self._directory, address, data / "server.pem", data / "server.key", (site,))
+            one = Nginx(self.directory, address, data / "server.pem", data / "server.key", (site,))
             return one, Target(address, one.port(site))
 
         first, target = nginx(_PROBE_BODY)
@@ -99,22 +98,14 @@ class Stage:
     def broker(self) -> Iterator[tuple[Mosquitto, Target]]:
         """A mosquitto with idscope's own certificate."""
         data, address = self.server.data_directory, unused_address()
-        with Mosquitto(self._directory, address, data / "server.pem", data / "server.key") as mosquitto:
+        with Mosquitto(self.directory, address, data / "server.pem", data / "server.key") as mosquitto:
             self.pin(mosquitto.pid)
             yield mosquitto, Target(address, BROKER_PORT)
 
-    def client_certificate(self) -> Certificate:
-        """Self-signed, ECDSA P-256, as a device makes it."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench-device")])
-        now = dt.datetime.now(dt.UTC)
-        certificate = x509.CertificateBuilder(
-            name, name, key.public_key(), x509.random_serial_number(), now - _DAY, now + _DAY
-        ).sign(key, hashes.SHA256())
-        files = Certificate(self._directory / "client.pem", self._directory / "client.key")
-        files.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
-        files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        return files
+    def another(self, name: str) -> AbstractContextManager[Stage]:
+        """A second idscope beside this one, with a store of its own."""
+        (directory := self.directory / name).mkdir()
+        return stage(directory, self.size)
 
 
 @contextmanager

@@ -1,12 +1,15 @@
 /* Owns the client side of a benchmark: sends prepared requests over TLS 1.3 and says how it went, as one line of JSON.
  * It must not know what it asks for, nor whom.
  *
- * usage: tls_load ADDRESS PORT REQUESTS CONNECTIONS close|keep STATUS TEXT [CERTIFICATE KEY]
+ * usage: tls_load ADDRESS PORT REQUESTS CONNECTIONS close|keep STATUS TEXT [CERTIFICATES KEY [CHAIN]]
  *        tls_load ADDRESS PORT SCRIPTS CONNECTIONS script|hold
  *
  * REQUESTS is a file of requests, each behind its length (four bytes, big-endian). So many CONNECTIONS are open at a
  * time; with `close` each carries one request, with `keep` as many as there are. An answer is good if it has the STATUS
  * and holds the TEXT. One thread, so that it can be pinned beside the server.
+ *
+ * CERTIFICATES holds one or more of the same KEY, in PEM: connections show them in turn, so that each request may come
+ * from another device. CHAIN holds the certificates that are sent after each of them.
  *
  * SCRIPTS is such a file too; a script is what one connection says, step by step: bytes to send behind their length,
  * then bytes to wait for behind theirs, searched from where the last ones ended; either may be empty. With `script`
@@ -71,6 +74,8 @@ static struct {
     char status[32];
     const char *text;
     SSL_CTX *context;
+    X509 **certificates; /* shown in turn, where there is more than one */
+    size_t certificate_count;
     int poll;
     size_t taken;
     size_t good;
@@ -135,7 +140,37 @@ static int count_ticket(SSL *tls, SSL_SESSION *session) {
     return 0;
 }
 
-static void make_context(const char *certificate, const char *key) {
+/* The certificates in a file, their number in `count`. */
+static X509 **load_certificates(const char *path, size_t *count) {
+    BIO *file = BIO_new_file(path, "r");
+    X509 **found = NULL, *one;
+    if (!file)
+        die(path);
+    for (*count = 0; (one = PEM_read_bio_X509(file, NULL, NULL, NULL)); (*count)++) {
+        if (*count % 64 == 0)
+            found = realloc(found, (*count + 64) * sizeof *found);
+        found[*count] = one;
+    }
+    ERR_clear_error(); /* the end of the file */
+    BIO_free(file);
+    if (*count == 0)
+        die(path);
+    return found;
+}
+
+static void load_identity(const char *certificates, const char *key, const char *chain) {
+    size_t issuers = 0;
+    run.certificates = load_certificates(certificates, &run.certificate_count);
+    if (SSL_CTX_use_certificate(run.context, run.certificates[0]) != 1 ||
+        SSL_CTX_use_PrivateKey_file(run.context, key, SSL_FILETYPE_PEM) != 1)
+        die(certificates);
+    X509 **sent = chain ? load_certificates(chain, &issuers) : NULL;
+    for (size_t index = 0; index < issuers; index++)
+        if (SSL_CTX_add1_chain_cert(run.context, sent[index]) != 1)
+            die(chain);
+}
+
+static void make_context(void) {
     run.context = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_min_proto_version(run.context, TLS1_3_VERSION);
     SSL_CTX_set_max_proto_version(run.context, TLS1_3_VERSION);
@@ -146,9 +181,6 @@ static void make_context(const char *certificate, const char *key) {
     SSL_CTX_set_session_cache_mode(run.context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(run.context, count_ticket);
     SSL_CTX_set_mode(run.context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    if (certificate && (SSL_CTX_use_certificate_chain_file(run.context, certificate) != 1 ||
-                        SSL_CTX_use_PrivateKey_file(run.context, key, SSL_FILETYPE_PEM) != 1))
-        die(certificate);
 }
 
 /* From many addresses in turn, so that the ports of closed connections do not run out. */
@@ -206,6 +238,9 @@ static int open_next(struct connection *one) {
     one->tls = SSL_new(run.context);
     SSL_set_fd(one->tls, one->socket);
     SSL_set_connect_state(one->tls);
+    if (run.certificate_count > 1 &&
+        SSL_use_certificate(one->tls, run.certificates[one->request % run.certificate_count]) != 1)
+        die("certificate");
     one->phase = CONNECTING;
     watch(one, EPOLL_CTL_ADD, EPOLLOUT);
     return 1;
@@ -508,13 +543,13 @@ static int read_mode(int count, char **arguments) {
     static const char *const names[] = {"close", "keep", "script", "hold"};
     for (run.mode = CLOSE; count > 5 && run.mode <= HOLD; run.mode++)
         if (strcmp(arguments[5], names[run.mode]) == 0)
-            return run.mode >= SCRIPT ? count == 6 : count == 8 || count == 10;
+            return run.mode >= SCRIPT ? count == 6 : count == 8 || count == 10 || count == 11;
     return 0;
 }
 
 int main(int count, char **arguments) {
     if (!read_mode(count, arguments)) {
-        fprintf(stderr, "usage: tls_load ADDRESS PORT REQUESTS CONNECTIONS close|keep STATUS TEXT [CERTIFICATE KEY]\n"
+        fprintf(stderr, "usage: tls_load ADDRESS PORT REQUESTS CONNECTIONS close|keep STATUS TEXT [CERTIFICATES KEY [CHAIN]]\n"
                         "       tls_load ADDRESS PORT SCRIPTS CONNECTIONS script|hold\n");
         return 2;
     }
@@ -527,7 +562,9 @@ int main(int count, char **arguments) {
         snprintf(run.status, sizeof run.status, "HTTP/1.1 %s ", arguments[6]);
         run.text = arguments[7];
     }
-    make_context(count == 10 ? arguments[8] : NULL, count == 10 ? arguments[9] : NULL);
+    make_context();
+    if (count >= 10)
+        load_identity(arguments[8], arguments[9], count == 11 ? arguments[10] : NULL);
     run.microseconds = calloc(run.request_count, sizeof *run.microseconds);
     run.poll = epoll_create1(EPOLL_CLOEXEC);
     double started = now();

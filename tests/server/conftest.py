@@ -1,4 +1,5 @@
-"""What the tests against hostile requests share: one server, and a guard over its store and its log."""
+"""What tests of a running server share: a client of it; and for those against hostile requests one server, and a guard
+over its store and its log."""
 
 from __future__ import annotations
 
@@ -9,6 +10,13 @@ from hostile import KEY, Attacker, dump
 
 from idscope.testing.server import ServerProcess
 from idscope.testing.server_client import ServerClient
+
+
+@pytest.fixture
+def client(server: ServerProcess) -> Iterator[ServerClient]:
+    """A client of the server that the module starts."""
+    with ServerClient(server.ready) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import idscope
 
 from idscope.testing.server import ServerProcess
 
@@ -17,14 +18,6 @@ from idscope.testing.server import ServerProcess
 @pytest.fixture(scope="module")
 def server(serve: Callable[..., ServerProcess]) -> ServerProcess:
     return serve()
-
-
-def idscope(*arguments: str | Path, code: int = 0) -> str:
-    """What the command says, on both outputs."""
-    command = [sys.executable, "-m", "idscope", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == code, done
-    return done.stdout + done.stderr
 
 
 Run = Callable[..., str]
@@ -50,17 +43,19 @@ def test_from_a_fresh_ca_to_a_verified_one(certificate: Run, authority: Path) ->
     root = authority / "root.pem"
     assert certificate("create", "Root-1", root) == "Root-1 (Contoso) is not verified yet.\n"
     assert certificate("verify", "Root-1", "--key", authority / "root.key") == "Root-1 (Contoso) is verified.\n"
-    shown: Any = json.loads(certificate("show", "root-1"))
+    shown: Any = json.loads(certificate("show", "root-1", "--output", "json"))
     assert shown["properties"]["isVerified"] is True
-    listed = json.loads(certificate("list", "--json"))
+    listed = json.loads(certificate("list", "-o", "json"))
     assert shown in listed
     lines = certificate("list").splitlines()
     assert lines[0].split() == ["name", "subject", "verified", "expiry", "thumbprint"]
-    assert any(line.split()[:3] == ["Root-1", "Contoso", "yes"] for line in lines)
-    assert "exists" in certificate("create", "Root-1", root, code=1)
+    assert any(line.split()[:3] == ["Root-1", "Contoso", "true"] for line in lines)
+    assert re.search(r"^properties\.subject +Contoso$", certificate("show", "Root-1"), re.MULTILINE)
+    assert "--replace takes its place" in certificate("create", "Root-1", root, code=1)
     assert "not verified" in certificate("create", "Root-1", authority / "intermediate.pem", "--replace")
     assert certificate("delete", "Root-1") == "Root-1 is gone.\n"
-    assert "was not found" in certificate("show", "Root-1", code=1)
+    for command in ("show", "delete", "generate-verification-code"):
+        assert "There is no certificate Root-1" in certificate(command, "Root-1", code=3)
 
 
 def test_verified_at_upload(certificate: Run, authority: Path) -> None:
@@ -114,7 +109,7 @@ def test_what_proves_nothing_is_told(certificate: Run, authority: Path) -> None:
     assert "--key" in certificate("verify", "wrong", code=2)
     said = certificate("verify", "wrong", "--proof", authority / "intermediate.pem", code=1)
     assert "Proof-Of-Possession failed" in said
-    assert json.loads(certificate("show", "wrong"))["properties"]["isVerified"] is False
+    assert json.loads(certificate("show", "wrong", "-o", "json"))["properties"]["isVerified"] is False
 
 
 def test_a_server_elsewhere_and_a_service_by_name(server: ServerProcess, authority: Path) -> None:
@@ -129,7 +124,7 @@ def test_a_server_elsewhere_and_a_service_by_name(server: ServerProcess, authori
     ]
     created = idscope("certificate", "create", "far", authority / "root.pem", "--service", "idscope", *elsewhere)
     assert created == "far (Contoso) is not verified yet.\n"
-    refused = idscope("certificate", "list", "--service", "other", *elsewhere, code=1)
-    assert "'idscope'" in refused
+    refused = idscope("certificate", "list", "--service", "other", *elsewhere, code=3)
+    assert refused == "Error: There is no provisioning service other on this server: it has idscope.\n"
     wrong = [*elsewhere[:3], "wrong", *elsewhere[4:]]
     assert "does not take this admin token" in idscope("certificate", "list", *wrong, code=1)

@@ -82,7 +82,7 @@ def test_an_expired_token_is_explained_by_id_and_by_tracking_id(client: ServerCl
     assert "allowed skew 5 min, server time 20" in told["why"]
     assert told["what to do"] == "Have the device make a new token, and check its clock."
     by_tracking_id = explain("attempt", answer.json()["trackingId"]).splitlines()
-    assert by_tracking_id[0] == f"late in idscope (id scope {scope})"
+    assert by_tracking_id[0] == f"late in the service idscope (id scope {scope})"
     assert by_tracking_id[2:] == lines[4:]
 
 
@@ -127,8 +127,8 @@ def test_of_an_id_that_never_came_it_says_what_that_means(client: ServerClient, 
 
 
 def test_a_tracking_id_that_is_not_kept_is_said_so(explain: Explain) -> None:
-    assert "No attempt is kept under this trackingId" in explain("attempt", "6b2fbc5f-0000", code=1)
-    assert "no provisioning service 'other'" in explain("registration", "x", "--service", "other", code=1)
+    assert "No attempt is kept under this trackingId" in explain("attempt", "6b2fbc5f-0000", code=3)
+    assert "no provisioning service other" in explain("registration", "x", "--service", "other", code=3)
 
 
 def test_the_database_holds_no_token_signature_or_key(server: ServerProcess, client: ServerClient) -> None:

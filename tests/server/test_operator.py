@@ -7,7 +7,7 @@ import http.client
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,7 +20,7 @@ from idscope.testing.server_client import ServerClient, connection_parts, enroll
 
 PLAIN_PORT = 9080
 OPEN_PATHS = ("/healthz", "/readyz", "/openapi", "/openapi/device/2021-10-01.json", "/openapi/operator/current.json")
-PATHS = (*OPEN_PATHS, "/admin/status")
+PATHS = (*OPEN_PATHS, "/admin/status", "/provisioningServices/idscope/enrollments/x")
 
 
 def new_key() -> str:
@@ -30,12 +30,6 @@ def new_key() -> str:
 @pytest.fixture(scope="module")
 def server(serve: Callable[..., ServerProcess]) -> ServerProcess:
     return serve(arguments=["--operator-plain-port", str(PLAIN_PORT), "--log-level", "debug"])
-
-
-@pytest.fixture
-def client(server: ServerProcess) -> Iterator[ServerClient]:
-    with ServerClient(server.ready) as client:
-        yield client
 
 
 @pytest.fixture
@@ -62,7 +56,7 @@ def test_health_and_documents_need_no_token(client: ServerClient, path: str) -> 
 
 def test_every_document_of_the_list_is_there(client: ServerClient) -> None:
     listed = client.operator("GET", "/openapi").json()
-    assert listed.keys() == {"device", "service", "hub", "operator", "control-plane"}
+    assert listed.keys() == {"device", "service", "hub", "operator", "control-plane", "named-service"}
     for paths in listed.values():
         for path in paths:
             assert client.operator("GET", path).json()["openapi"] == "3.1.0"

@@ -40,7 +40,7 @@ CHECKS = [
     response_schema_conformance,
     ignored_auth,
 ]
-VERSIONS = {"service": "2021-10-01", "device": "2026-04-01", "hub": "2021-04-12"}
+VERSIONS = {"service": "2021-10-01", "device": "2026-04-01", "hub": "2021-04-12", "named-service": "2026-11-01"}
 KEY = base64.b64encode(b"k" * 32).decode()
 EXAMPLES = 12
 KNOWN = "known-device"
@@ -74,6 +74,7 @@ class Target:
         self._tokens = {
             "service": service_sas(ready.service_connection_string),
             "hub": service_sas(ready.hub_connection_string),
+            "named-service": f"Bearer {ready.document['admin_token']}",
         }
 
     def _put_known(self, resource: str, id_member: str) -> None:
@@ -149,6 +150,8 @@ def steered(target: Target, case: Case[Any], operation_id: str) -> Case[Any]:
     path, body = case.path_parameters or {}, case.body
     if "idScope" in path:
         path["idScope"] = target.scope
+    if "provisioningServiceName" in path and operation_id:
+        path["provisioningServiceName"] = "idscope"
     name = next((name for name in ("id", "registrationId") if name in path), None)
     if operation_id:
         lead_in(case, name)
@@ -190,7 +193,8 @@ def test_the_server_keeps_what_its_documents_promise(
     target: Target, api: str, mode: GenerationMode, known: bool
 ) -> None:
     for operation in operations(target.document(api)):
-        statuses = explore(target, api, operation, mode, known=known)
+        url = target.operator_url if api == "named-service" else ""
+        statuses = explore(target, api, operation, mode, known=known, url=url)
         if known and mode is GenerationMode.POSITIVE and operation.label not in NEEDS_A_CONNECTED_DEVICE:
             assert min(statuses) < 300, f"{operation.label} never succeeded: {statuses}"
 

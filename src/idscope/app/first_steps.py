@@ -1,4 +1,4 @@
-"""Owns the lines that a person pastes to try a running server with Microsoft's own SDKs.
+"""Owns the lines that a person pastes to try a running server, with its own commands and with Microsoft's SDKs.
 It must not know how the server runs, nor where the lines are shown."""
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ class Target(msgspec.Struct, frozen=True):
 def first_steps(target: Target) -> list[tuple[str, str]]:
     """Title and lines of each step, in the order in which a person takes them."""
     return [
-        (
-            "Create an enrollment, service SDK for Python (pip install azure-iot-deviceprovisioning)",
-            python_service(target),
-        ),
+        ("Create an enrollment", enrollment_create(target)),
+        ("or service SDK for Python (pip install azure-iot-deviceprovisioning)", python_service(target)),
         ("or service SDK for Node (npm install azure-iot-provisioning-service)", node_service(target)),
         (
             "Register the device, connect it to its hub and send, Python over MQTT (pip install azure-iot-device)",
@@ -46,6 +44,11 @@ def first_steps(target: Target) -> list[tuple[str, str]]:
         ),
         ("or C over HTTPS (azure-iot-sdk-c built with -Duse_prov_client=ON)", c_device(target)),
     ]
+
+
+def enrollment_create(target: Target) -> str:
+    """It prints what the device needs, its keys included."""
+    return f"{target.command} enrollment create {DEVICE} --show-keys --data-directory '{target.data_directory}'"
 
 
 def python_service(target: Target) -> str:

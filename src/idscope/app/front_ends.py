@@ -30,7 +30,7 @@ from idscope.frontends.http.operator_api import (
     OperatorUseCases,
 )
 from idscope.frontends.http.router import Router
-from idscope.frontends.http.service_api import SERVICE_OPERATIONS
+from idscope.frontends.http.service_api import NAMED_SERVICE_OPERATIONS, SERVICE_OPERATIONS
 from idscope.frontends.mqtt.front_end import MqttFrontEnd
 from idscope.frontends.mqtt.hub import HubMqtt
 from idscope.frontends.mqtt.provisioning import Provisioning, ProvisioningOptions
@@ -49,6 +49,7 @@ OPERATOR_LISTENER_OPERATIONS: Final[tuple[Operation, ...]] = (
     *HUB_MONITOR_OPERATIONS,
     *ATTEMPT_OPERATIONS,
     *CONTROL_PLANE_OPERATIONS,
+    *NAMED_SERVICE_OPERATIONS,
 )
 
 
@@ -117,7 +118,14 @@ class FrontEnds:
         return HttpFrontEnd(app, clock=self._ground.clock, limits=limits, websocket=websocket)
 
     def _operator_http(self, operations: tuple[Operation, ...]) -> HttpFrontEnd:
-        app = self._router(operations, {Api.OPERATOR: self._operator, Api.CONTROL_PLANE: self._use_cases.control_plane})
+        app = self._router(
+            operations,
+            {
+                Api.OPERATOR: self._operator,
+                Api.CONTROL_PLANE: self._use_cases.control_plane,
+                Api.NAMED_SERVICE: self._use_cases.service,
+            },
+        )
         return HttpFrontEnd(app, clock=self._ground.clock, limits=_http_limits(self._ground.settings))
 
     def _router(self, operations: tuple[Operation, ...], use_cases: Mapping[Api, Any]) -> Router:

@@ -5,6 +5,7 @@ from idscope.certificate_authority.authority import AuthorityUnusable, Certifica
 from idscope.certificate_authority.files import ServerFiles, prepare_server_files
 from idscope.certificate_authority.issued_files import (
     IssuedFilesUnusable,
+    certificates_in,
     read_certificates,
     read_issuer,
     require_absent,
@@ -39,6 +40,7 @@ __all__ = [
     "OperatorFilesUnusable",
     "ServerCertificate",
     "ServerFiles",
+    "certificates_in",
     "check_operator_files",
     "issue_authority",
     "issue_device_certificate",

@@ -100,8 +100,12 @@ def with_key(
 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:
-    """Every certificate of a PEM file, at least one. Raises IssuedFilesUnusable."""
-    content = _content(path)
+    """Every certificate of a file (PEM or DER), at least one. Raises IssuedFilesUnusable."""
+    return certificates_in(_content(path), str(path))
+
+
+def certificates_in(content: bytes, name: str) -> list[x509.Certificate]:
+    """Every certificate of what `name` holds (PEM or DER), at least one. Raises IssuedFilesUnusable."""
     try:
         return x509.load_pem_x509_certificates(content)
     except ValueError:
@@ -109,7 +113,7 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
     try:
         return [x509.load_der_x509_certificate(content)]
     except ValueError:
-        raise IssuedFilesUnusable(f"{path} holds no certificate in PEM or DER") from None
+        raise IssuedFilesUnusable(f"{name} holds no certificate in PEM or DER") from None
 
 
 def _content(path: Path) -> bytes:

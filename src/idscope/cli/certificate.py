@@ -7,13 +7,13 @@ It speaks the published control plane, as any client of it does; subscription an
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import quote
 
 import click
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -24,46 +24,54 @@ from idscope.certificate_authority import (
     with_key,
 )
 from idscope.cli.device_certificate import password_in
+from idscope.cli.output import Output, with_output
 from idscope.cli.printable import printable
-from idscope.cli.running_server import RunningServer, running_server, with_server
+from idscope.cli.provisioning_service import ProvisioningService, with_service
+from idscope.cli.running_server import NotThere, Refused, Reply
 from idscope.clock import SystemClock
 
-F = TypeVar("F", bound=Callable[..., Any])
 Document = dict[str, Any]
 
 _VERSION: Final = "2022-12-12"
 _SERVICES: Final = "/subscriptions/idscope/resourceGroups/idscope/providers/Microsoft.Devices/provisioningServices"
-_COLUMNS: Final = ("name", "subject", "verified", "expiry", "thumbprint")
+_COLUMNS: Final = {
+    "name": "name",
+    "subject": "properties.subject",
+    "verified": "properties.isVerified",
+    "expiry": "properties.expiry",
+    "thumbprint": "properties.thumbprint",
+}
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    value: list[msgspec.Raw]
 
 
 class _Certificates:
     """The certificates of one provisioning service of a running server."""
 
-    def __init__(self, server: RunningServer, service: str | None) -> None:
-        self._server = server
-        name = service or server.ask("GET", "/admin/status")["services"][0]
-        self._path = f"{_SERVICES}/{quote(name, safe='')}/certificates"
+    def __init__(self, service: ProvisioningService) -> None:
+        self._service = service
 
-    def ask(self, method: str, name: str = "", operation: str = "", body: Any = None, etag: str | None = None) -> Any:
-        """Raises NoServer, click.ClickException."""
-        parts = [self._path, *(quote(part, safe="") for part in (name, operation) if part)]
+    def ask(self, method: str, name: str = "", operation: str = "", body: Any = None, etag: str | None = None) -> Reply:
+        """Raises NoServer, NotThere, Refused."""
+        steps = (self._service.facts.name, "certificates", name, operation)
+        path = "/".join(quote(step, safe="") for step in steps if step)
+        content = None if body is None else msgspec.json.encode(body)
         headers = {} if etag is None else {"If-Match": etag}
-        return self._server.ask(method, f"{'/'.join(parts)}?api-version={_VERSION}", body, headers)
+        try:
+            return self._service.server.exchange(method, f"{_SERVICES}/{path}?api-version={_VERSION}", content, headers)
+        except NotThere as refused:
+            raise refused.saying(_absent(name)) from None
 
 
-def _with_certificates(function: F) -> F:
-    """The flags that say which server and which service; they arrive as arguments of `_certificates`."""
-    service = click.option("--service", metavar="NAME", help="Name of the provisioning service; without it the first.")
-    return with_server(service(function))
-
-
-def _certificates(service: str | None, **which: str | None) -> _Certificates:
-    return _Certificates(running_server(**which), service)
+def _absent(name: str) -> str:
+    return f"There is no certificate {name}: `idscope certificate list` shows those that there are."
 
 
 @click.group()
 def certificate() -> None:
-    """Upload, verify and list the CA certificates that a provisioning service trusts."""
+    """Upload, verify and list the CAs that are trusted."""
 
 
 @certificate.command
@@ -71,53 +79,62 @@ def certificate() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--verified", is_flag=True, help="Trust it at once, without a proof of possession.")
 @click.option("--replace", is_flag=True, help="Take the place of a certificate of that name.")
-@_with_certificates
-def create(*, name: str, file: Path, verified: bool, replace: bool, **which: str | None) -> None:
+@with_output
+@with_service
+def create(
+    *, service: ProvisioningService, output: Output, name: str, file: Path, verified: bool, replace: bool
+) -> None:
     """Upload the certificate in FILE (PEM or DER; of several the first) under NAME."""
     content = {"certificate": _pem(_read(file)), **({"isVerified": True} if verified else {})}
     etag = "*" if replace else None
-    _told(_certificates(**which).ask("PUT", name, body={"properties": content}, etag=etag))
+    try:
+        reply = _Certificates(service).ask("PUT", name, body={"properties": content}, etag=etag)
+    except Refused as refused:
+        if refused.status == HTTPStatus.PRECONDITION_FAILED:
+            raise refused.saying(f"There is a certificate {name} already: --replace takes its place.") from None
+        raise
+    _tell(output, reply)
+    if not verified:
+        output.next_steps(lambda: f"Prove it: idscope certificate verify {name} --key FILE{service.flags}")
 
 
 @certificate.command("list")
-@click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
-@_with_certificates
-def list_all(*, json_wanted: bool, **which: str | None) -> None:
+@with_output
+@with_service
+def list_all(*, service: ProvisioningService, output: Output) -> None:
     """List the certificates."""
-    documents = _certificates(**which).ask("GET")["value"]
-    if json_wanted:
-        click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
-        return
-    rows = [_COLUMNS, *(_row(one) for one in documents)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    answer = msgspec.json.decode(_Certificates(service).ask("GET").body, type=_Listed)
+    output.listing(iter([answer.value]), _COLUMNS)
 
 
 @certificate.command
 @click.argument("name")
-@_with_certificates
-def show(*, name: str, **which: str | None) -> None:
-    """Show one certificate as JSON."""
-    click.echo(json.dumps(_certificates(**which).ask("GET", name), indent=2, ensure_ascii=False))
+@with_output
+@with_service
+def show(*, service: ProvisioningService, output: Output, name: str) -> None:
+    """Show one certificate."""
+    output.document(_Certificates(service).ask("GET", name).body)
 
 
 @certificate.command
 @click.argument("name")
-@_with_certificates
-def delete(*, name: str, **which: str | None) -> None:
+@with_output
+@with_service
+def delete(*, service: ProvisioningService, output: Output, name: str) -> None:
     """Delete a certificate. Devices that enter by it are refused from then on."""
-    _certificates(**which).ask("DELETE", name, etag="*")
-    click.echo(f"{name} is gone.")
+    if _Certificates(service).ask("DELETE", name, etag="*").status == HTTPStatus.NO_CONTENT:
+        raise NotThere(_absent(name), HTTPStatus.NOT_FOUND)
+    output.note(f"{name} is gone.")
 
 
 @certificate.command("generate-verification-code")
 @click.argument("name")
-@_with_certificates
-def generate_verification_code(*, name: str, **which: str | None) -> None:
+@with_output
+@with_service
+def generate_verification_code(*, service: ProvisioningService, output: Output, name: str) -> None:
     """Print a code for a verification certificate that is signed elsewhere; `verify --proof` takes that."""
-    answer = _certificates(**which).ask("POST", name, "generateVerificationCode", etag="*")
-    click.echo(answer["properties"]["verificationCode"])
+    answer = _decoded(_Certificates(service).ask("POST", name, "generateVerificationCode", etag="*"))
+    output.text(answer["properties"]["verificationCode"])
 
 
 @certificate.command
@@ -136,22 +153,29 @@ def generate_verification_code(*, name: str, **which: str | None) -> None:
     metavar="PATH",
     help="A verification certificate that was signed elsewhere.",
 )
-@_with_certificates
+@with_output
+@with_service
 def verify(
-    *, name: str, key_file: Path | None, key_password_file: Path | None, proof: Path | None, **which: str | None
+    *,
+    service: ProvisioningService,
+    output: Output,
+    name: str,
+    key_file: Path | None,
+    key_password_file: Path | None,
+    proof: Path | None,
 ) -> None:
     """Prove that you hold the key of the certificate NAME: code, verification certificate, verification in one go."""
     if (key_file is None) == (proof is None):
         raise click.UsageError("Name the CA's key with --key, or a verification certificate with --proof.")
-    certificates = _certificates(**which)
+    certificates = _Certificates(service)
     etag = "*"
     if proof is not None:
         proving = _read(proof)
     else:
         assert key_file is not None  # noqa: S101 - one of the two is there
-        asked = certificates.ask("POST", name, "generateVerificationCode", etag="*")
+        asked = _decoded(certificates.ask("POST", name, "generateVerificationCode", etag="*"))
         proving, etag = _proof(asked["properties"], key_file, key_password_file), asked["etag"]
-    _told(certificates.ask("POST", name, "verify", {"certificate": _pem(proving)}, etag))
+    _tell(output, certificates.ask("POST", name, "verify", body={"certificate": _pem(proving)}, etag=etag))
 
 
 def _proof(properties: Document, key_file: Path, password_file: Path | None) -> x509.Certificate:
@@ -174,12 +198,13 @@ def _pem(one: x509.Certificate) -> str:
     return one.public_bytes(Encoding.PEM).decode()
 
 
-def _row(document: Document) -> tuple[str, ...]:
-    properties = document["properties"]
-    verified = "yes" if properties["isVerified"] else "no"
-    return document["name"], printable(properties["subject"]), verified, properties["expiry"], properties["thumbprint"]
+def _decoded(reply: Reply) -> Document:
+    document: Document = msgspec.json.decode(reply.body)
+    return document
 
 
-def _told(document: Document) -> None:
+def _tell(output: Output, reply: Reply) -> None:
+    """A sentence for people, the document for programs."""
+    document = _decoded(reply)
     verified = "verified" if document["properties"]["isVerified"] else "not verified yet"
-    click.echo(f"{document['name']} ({printable(document['properties']['subject'])}) is {verified}.")
+    output.note(f"{document['name']} ({printable(document['properties']['subject'])}) is {verified}.", reply.body)

@@ -10,7 +10,10 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the completion script of a shell: eval "$(idscope completion bash)"."""
+    """Print the completion script of a shell.
+
+    Use it so: eval "$(idscope completion bash)"
+    """
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click knows the three shells
     click.echo(kind(context.find_root().command, {}, "idscope", "_IDSCOPE_COMPLETE").source())

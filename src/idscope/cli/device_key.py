@@ -16,10 +16,18 @@ from idscope.security.keys import check_symmetric_key, derive_device_key
 @click.argument("group_key")
 @click.argument("registration_id")
 def device_key(*, group_key: str, registration_id: str) -> None:
-    """Print the key of a device in a symmetric-key enrollment group; `-` takes the group's key from standard input."""
+    """Derive a device's key from its group's key.
+
+    GROUP_KEY is the key of a symmetric-key enrollment group; `-` takes it from standard input.
+    """
     text = sys.stdin.readline().strip() if group_key == "-" else group_key
+    click.echo(derived_key(text, registration_id))
+
+
+def derived_key(group_key: str, registration_id: str) -> str:
+    """The device's key. Raises click.ClickException."""
     try:
-        key = check_symmetric_key(Secret(text), "The group's key")
-        click.echo(derive_device_key(key, check_registration_id(registration_id)).reveal())
+        key = check_symmetric_key(Secret(group_key), "The group's key")
+        return derive_device_key(key, check_registration_id(registration_id)).reveal()
     except InvalidArgument as problem:
         raise click.ClickException(problem.message) from None

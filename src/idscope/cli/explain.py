@@ -3,15 +3,17 @@ judge any."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import click
+import msgspec
 
+from idscope.cli.output import Output, with_output
 from idscope.cli.printable import printable
-from idscope.cli.running_server import running_server, with_server
+from idscope.cli.provisioning_service import ProvisioningService, with_service
+from idscope.cli.running_server import NotThere, running_server, with_server
 
 Document = dict[str, Any]
 
@@ -27,6 +29,10 @@ _NOTHING: Final = (
     "failed: the device's own log tells), or it named the id scope of another service of this server (--service), or "
     "newer attempts pushed it out."
 )
+_NOT_KEPT: Final = (
+    "No attempt is kept under this trackingId: newer ones pushed it out, or it is not of a registration. Ask by the "
+    "registration id: idscope explain registration."
+)
 
 
 @click.group()
@@ -36,42 +42,38 @@ def explain() -> None:
 
 @explain.command
 @click.argument("registration_id")
-@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="Show so many attempts.")
-@click.option("--service", metavar="NAME", help="Name of the provisioning service; without it the first.")
-@click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
-@with_server
-def registration(
-    *, registration_id: str, limit: int, service: str | None, json_wanted: bool, **which: str | None
-) -> None:
+@click.option("--limit", type=click.IntRange(1, 100), default=10, metavar="NUMBER", help="So many attempts. [10]")
+@with_output
+@with_service
+def registration(*, service: ProvisioningService, output: Output, registration_id: str, limit: int) -> None:
     """Show the last attempts of REGISTRATION_ID, newest first, and what there is of it now."""
-    query = {"limit": str(limit), **({"service": service} if service else {})}
+    query = urlencode({"limit": limit, "service": service.facts.name})
     path = f"/admin/registrations/{quote(registration_id, safe='')}/attempts"
-    told = running_server(**which).ask("GET", f"{path}?{urlencode(query)}")
-    if json_wanted:
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
-        return
-    click.echo(f"{printable(registration_id)} in the service {told['service']} (id scope {told['idScope']})")
-    for line in _standing(told["standing"]):
-        click.echo(f"  {printable(line)}")
-    if not told["attempts"]:
-        click.echo(f"\n{_NOTHING}")
-    _show(told["attempts"])
+    answer = service.server.exchange("GET", f"{path}?{query}").body
+    told = msgspec.json.decode(answer)
+    lines = [f"{registration_id} in the service {told['service']} (id scope {told['idScope']})"]
+    lines += [f"  {line}" for line in _standing(told["standing"])]
+    lines += ["", _NOTHING] if not told["attempts"] else _lines(told["attempts"])
+    output.note("\n".join(map(printable, lines)), answer)
 
 
 @explain.command
 @click.argument("tracking_id")
-@click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
+@with_output
 @with_server
-def attempt(*, tracking_id: str, json_wanted: bool, **which: str | None) -> None:
+def attempt(*, output: Output, tracking_id: str, **which: str | None) -> None:
     """Show the attempt whose TRACKING_ID the device saw in its answer."""
-    told = running_server(**which).ask("GET", f"/admin/attempts/{quote(tracking_id, safe='')}")
-    if json_wanted:
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
-        return
-    for one in told["attempts"]:
-        where = one.get("service", "no service here")
-        click.echo(f"{printable(one['registrationId'])} in {where} (id scope {printable(one['idScope'])})")
-    _show(told["attempts"])
+    try:
+        answer = running_server(**which).exchange("GET", f"/admin/attempts/{quote(tracking_id, safe='')}").body
+    except NotThere as refused:
+        raise refused.saying(_NOT_KEPT) from None
+    told = msgspec.json.decode(answer)
+    lines = [f"{one['registrationId']} in {_service(one)} (id scope {one['idScope']})" for one in told["attempts"]]
+    output.note("\n".join(map(printable, lines + _lines(told["attempts"]))), answer)
+
+
+def _service(attempt: Document) -> str:
+    return f"the service {attempt['service']}" if "service" in attempt else "no service here"
 
 
 def _standing(standing: Document) -> Iterator[str]:
@@ -104,12 +106,14 @@ def _registration(state: Document) -> str:
     return " ".join([*words, f"at {state['lastUpdatedDateTimeUtc']}"])
 
 
-def _show(attempts: list[Document]) -> None:
+def _lines(attempts: list[Document]) -> list[str]:
+    """One after another, each behind an empty line."""
+    lines: list[str] = []
     for one in attempts:
         head = f"{one['timeUtc']}  {one['verdict']}  {_WIRES[one['wire']]} from {one['address']}"
-        click.echo(f"\n{head}, api-version {printable(one['apiVersion'])}, trackingId {one['trackingId']}")
-        for label, text in _details(one):
-            click.echo(f"  {label:<11} {printable(text)}")
+        lines += ["", f"{head}, api-version {one['apiVersion']}, trackingId {one['trackingId']}"]
+        lines += [f"  {label:<11} {text}" for label, text in _details(one)]
+    return lines
 
 
 def _details(one: Document) -> Iterator[tuple[str, str]]:

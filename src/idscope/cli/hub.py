@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from idscope.cli.printable import printable
-from idscope.cli.running_server import RunningServer, running_server, with_server
+from idscope.cli.running_server import NotThere, RunningServer, running_server, with_server
 
 _WAIT_SECONDS: Final = 5
 _TELEMETRY: Final = "/admin/hub/telemetry"
@@ -102,7 +102,12 @@ def send(
         "systemProperties": {name: value for name, value in system.items() if value},
     }
     target = f"{_MESSAGES}?{urlencode({'hub': hub_name})}" if hub_name else _MESSAGES
-    running_server(**which).ask("POST", target, document)
+    try:
+        running_server(**which).ask("POST", target, document)
+    except NotThere as refused:
+        if refused.error_code == "DeviceNotFound":
+            raise refused.saying(f"There is no device {device} on this hub.") from None
+        raise
     click.echo(f"Queued for {device}.")
 
 

@@ -10,8 +10,11 @@ from idscope.cli.certificate import certificate
 from idscope.cli.completion import completion
 from idscope.cli.device_certificate import device_certificate
 from idscope.cli.device_key import device_key
+from idscope.cli.enrollment import enrollment
+from idscope.cli.enrollment_group import enrollment_group
 from idscope.cli.explain import explain
 from idscope.cli.hub import hub
+from idscope.cli.registration import registration
 from idscope.cli.serve import serve
 from idscope.cli.settings import settings
 
@@ -22,5 +25,18 @@ def main() -> None:
     """A self-hosted Device Provisioning Service, wire-compatible with Azure IoT Hub DPS."""
 
 
-for command in (serve, settings, hub, explain, certificate, ca, device_certificate, device_key, completion):
+for command in (
+    serve,
+    settings,
+    enrollment,
+    enrollment_group,
+    registration,
+    explain,
+    certificate,
+    hub,
+    ca,
+    device_certificate,
+    device_key,
+    completion,
+):
     main.add_command(command)

@@ -15,7 +15,7 @@ from idscope.settings.describe import as_json, as_markdown, as_table
 @click.option("--markdown", "markdown_wanted", is_flag=True, help="Print the reference page.")
 @with_settings
 def settings(*, config: str | None, json_wanted: bool, markdown_wanted: bool, **flags: Any) -> None:
-    """Show every setting that would be in force, and where it comes from."""
+    """Show every setting in force, and where it is from."""
     if markdown_wanted:
         click.echo(as_markdown(), nl=False)
         return

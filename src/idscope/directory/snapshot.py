@@ -87,6 +87,11 @@ class Snapshot(msgspec.Struct, frozen=True):
         wanted = name.lower()
         return next((one for one in self.services if one.name.lower() == wanted), None)
 
+    def no_service_named(self, name: str) -> str:
+        """What an operator is told who asked for a service that is not here."""
+        names = ", ".join(repr(one.name) for one in self.services)
+        return f"The provisioning service {name[:64]!r} was not found. This server has {names}."
+
     def hub_by_host(self, host_name: str) -> EmbeddedHub | None:
         """The embedded hub that a Host header or a user name names, the first hub where it names none."""
         wanted = host_name.lower()

@@ -27,7 +27,7 @@ from idscope.frontends.http.incoming import IncomingRequest, Peer
 from idscope.frontends.http.operations import Api
 from idscope.frontends.http.operator_api import OperatorUseCases
 from idscope.frontends.http.router import Router
-from idscope.frontends.http.service_api import SERVICE_OPERATIONS, ServiceUseCases
+from idscope.frontends.http.service_api import NAMED_SERVICE_OPERATIONS, SERVICE_OPERATIONS, ServiceUseCases
 from idscope.hubs.connector import HubConnector
 from idscope.hubs.embedded import EmbeddedHubConnector
 from idscope.registration import AttemptRecorder, Explanations, OperationIds, RegistrationWorkflow, WorkflowSettings
@@ -123,12 +123,21 @@ class Application:
         return self._connector or EmbeddedHubConnector(hub.hub_id, hub.host_name, self.identities)
 
     def _router(self, workflow: RegistrationWorkflow) -> Router:
+        service = self._service_use_cases()
         return Router(
-            (*DEVICE_OPERATIONS, *SERVICE_OPERATIONS, *HUB_OPERATIONS, *CONTROL_PLANE_OPERATIONS, *ATTEMPT_OPERATIONS),
+            (
+                *DEVICE_OPERATIONS,
+                *SERVICE_OPERATIONS,
+                *HUB_OPERATIONS,
+                *CONTROL_PLANE_OPERATIONS,
+                *NAMED_SERVICE_OPERATIONS,
+                *ATTEMPT_OPERATIONS,
+            ),
             {
                 Api.OPERATOR: self._operator_use_cases(workflow),
                 Api.DEVICE: DeviceUseCases(workflow),
-                Api.SERVICE: self._service_use_cases(),
+                Api.SERVICE: service,
+                Api.NAMED_SERVICE: service,
                 Api.HUB: HubUseCases(self.identities, self.twins, BulkRegistry(self.identities, self.twins)),
                 Api.CONTROL_PLANE: ControlPlaneUseCases(self.directory, CaCertificates(self.store, self.clock)),
             },

@@ -51,6 +51,7 @@ def test_a_person_is_told_everything_needed_next() -> None:
         "azure-iot-provisioning-device-http",
         "Prov_Device_HTTP_Protocol",
         "(pip install azure-iot-device)",
+        "enrollment create first-device --show-keys --data-directory '/data'",
         "hub monitor --data-directory '/data' --from-start",
     ):
         assert part in text

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from idscope.cli import explain, main
+from idscope.cli import explain, main, provisioning_service
+from idscope.cli.running_server import Reply
 
 ATTEMPT = {
     "trackingId": "6b2fbc5f",
@@ -37,17 +38,20 @@ class Server:
     """Answers from a list, and keeps what it was asked."""
 
     def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
+        self.answers = [json.dumps(answer).encode() for answer in answers]
         self.asked: list[tuple[str, str]] = []
 
-    def ask(self, method: str, target: str) -> Any:
+    def exchange(self, method: str, target: str) -> Reply:
         self.asked.append((method, target))
-        return self.answers.pop(0)
+        return Reply(200, {}, self.answers.pop(0))
 
 
 def run(monkeypatch: pytest.MonkeyPatch, answer: Any, *arguments: str) -> tuple[str, Server]:
-    server = Server(answer)
-    monkeypatch.setattr(explain, "running_server", lambda **_: server)
+    server = Server({"services": ["idscope"], "idScopes": ["0ne00ABCDEF"], "hostNames": ["127.0.0.1"]}, answer)
+    if arguments[0] == "attempt":
+        server.answers.pop(0)
+    for module in (explain, provisioning_service):
+        monkeypatch.setattr(module, "running_server", lambda **_: server)
     done = CliRunner().invoke(main, ["explain", *arguments])
     assert done.exit_code == 0, done.output
     return done.output, server
@@ -64,8 +68,8 @@ def told(*attempts: Any, **standing: Any) -> dict[str, Any]:
 
 
 def test_an_attempt_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    output, server = run(monkeypatch, told(ATTEMPT), "registration", "sensor", "--limit", "3", "--service", "two")
-    assert server.asked == [("GET", "/admin/registrations/sensor/attempts?limit=3&service=two")]
+    output, server = run(monkeypatch, told(ATTEMPT), "registration", "sensor", "--limit", "3", "--service", "IDSCOPE")
+    assert server.asked[1:] == [("GET", "/admin/registrations/sensor/attempts?limit=3&service=idscope")]
     head = "2023-11-14T22:13:20Z  refused  MQTT in a WebSocket from 192.0.2.1, api-version 2019-03-31"
     assert output.splitlines()[5:] == [
         f"{head}, trackingId 6b2fbc5f",
@@ -79,7 +83,8 @@ def test_an_attempt_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_id_is_one_segment_of_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     _, server = run(monkeypatch, told(), "registration", "../a b/?")
-    assert server.asked == [("GET", "/admin/registrations/..%2Fa%20b%2F%3F/attempts?limit=10")]
+    path = "/admin/registrations/..%2Fa%20b%2F%3F/attempts"
+    assert server.asked[1:] == [("GET", f"{path}?limit=10&service=idscope")]
 
 
 @pytest.mark.parametrize(

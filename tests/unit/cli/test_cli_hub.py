@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import json
-import ssl
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner, Result
+from operator_listener import TOKEN, Operator
 
 from idscope.cli import main
-from idscope.testing.certificates import CertificateMaker
 
-TOKEN = "operator-token"
 MESSAGE = {
     "sequence": 7,
     "deviceId": "d",
@@ -28,71 +22,6 @@ MESSAGE = {
 }
 BINARY = {**MESSAGE, "sequence": 8, "systemProperties": {}, "properties": {}, "bodyBase64": "/w=="}
 del BINARY["body"]
-
-
-class Operator(http.server.ThreadingHTTPServer):
-    """Answers from a list, and keeps what it was asked."""
-
-    daemon_threads = True
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[tuple[str, str, Any]] = []
-        self.answers: list[tuple[int, Any]] = []
-        authority = CertificateMaker.authority()
-        certificate, key = authority.server("127.0.0.1").write(directory, "server")
-        self.ca_file, _ = authority.write(directory, "ca")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
-        self.url = f"https://127.0.0.1:{self.server_port}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Operator
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", "0")))
-        self.server.asked.append((self.command, self.path, json.loads(body) if body else None))
-        status, document = 401, {"message": "Unauthorized"}
-        if self.headers["Authorization"] == f"Bearer {TOKEN}":
-            status, document = self.server.answers.pop(0)
-        said = b"" if document is None else json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(said)))
-        self.end_headers()
-        self.wfile.write(said)
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        pass
-
-
-@pytest.fixture
-def operator(tmp_path: Path) -> Iterator[Operator]:
-    server = Operator(tmp_path)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def data(tmp_path: Path, operator: Operator) -> Path:
-    directory = tmp_path / "data"
-    (directory / "control").mkdir(parents=True)
-    (directory / "admin.token").write_text(TOKEN + "\n")
-    described = {
-        "operator_url": operator.url,
-        "ca_file": str(operator.ca_file),
-        "admin_token_file": str(directory / "admin.token"),
-    }
-    (directory / "control" / "server.json").write_text(json.dumps(described))
-    return directory
 
 
 def run(*arguments: str, **more: Any) -> Result:
@@ -148,7 +77,8 @@ def test_monitor_in_json_from_the_start(operator: Operator, data: Path) -> None:
 def test_what_the_server_refuses_is_told_in_its_words(operator: Operator, data: Path) -> None:
     where = ("--data-directory", str(data))
     operator.answers = [(404, {"Message": "ErrorCode:DeviceNotFound;no-such", "ExceptionMessage": "x"})]
-    assert "404: no-such" in run("send", "no-such", "x", *where).output
+    absent = run("send", "no-such", "x", *where)
+    assert (absent.exit_code, absent.output) == (3, "Error: There is no device no-such on this hub.\n")
     operator.answers = [(404, {"message": "There is no such hub on this server."})]
     assert "There is no such hub" in run("monitor", "--hub", "x", *where).output
     operator.answers = [(500, None)]

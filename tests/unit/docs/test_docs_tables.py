@@ -141,7 +141,7 @@ def argument_of(command: click.Command) -> str:
 
 
 def test_the_command_line_page_has_every_command() -> None:
-    ((_, documented),) = tables(REFERENCE / "cli.md")
+    (documented,) = (rows for head, rows in tables(REFERENCE / "cli.md") if "Flags" in head)
 
     assert {row["Command"]: (row["Argument"], row["Flags"]) for row in documented} == {
         f"idscope {name}": (argument_of(command), flags_of(command)) for name, command in main.commands.items()
@@ -149,6 +149,51 @@ def test_the_command_line_page_has_every_command() -> None:
     for row in documented:
         help_text = main.commands[row["Command"].removeprefix("idscope ")].help or ""
         assert help_text.startswith(row["What"].rstrip(".")), row
+
+
+ENROLLMENTS = ("enrollment", "enrollment-group", "registration")
+
+
+def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    for word, child in command.commands.items():
+        yield from leaves(child, f"{name} {word}")
+
+
+def test_the_command_line_page_has_every_command_of_enrollments() -> None:
+    (documented,) = (rows for head, rows in tables(REFERENCE / "cli.md") if head == ["Command", "What"])
+    commands = {
+        path: command for noun in ENROLLMENTS for path, command in leaves(main.commands[noun], f"idscope {noun}")
+    }
+
+    assert {row["Command"] for row in documented} == commands.keys()
+    for row in documented:
+        assert (commands[row["Command"]].help or "").startswith(row["What"]), row
+
+
+def test_the_command_line_page_has_every_flag_of_an_enrollment() -> None:
+    (documented,) = (rows for head, rows in tables(REFERENCE / "cli.md") if "Also" in head)
+    everywhere = {one.name for one in leaf(main, "registration", "show").params}
+    found: dict[str, set[str]] = {}
+    for noun in ("enrollment", "enrollment-group"):
+        for verb in ("create", "update"):
+            for one in leaf(main, noun, verb).params:
+                if isinstance(one, click.Option) and one.name not in everywhere:
+                    names = sorted(one.opts, key=len, reverse=True)
+                    found.setdefault(one.name or "", set()).update(names)
+
+    written = {row["Flag"]: set(re.findall(r"--?[\w-]+", f"{row['Flag']} {row['Also']}")) for row in documented}
+
+    assert sorted(map(sorted, written.values())) == sorted(map(sorted, found.values()))
+
+
+def leaf(command: Any, *words: str) -> click.Command:
+    for word in words:
+        command = command.commands[word]
+    found: click.Command = command
+    return found
 
 
 # Compatibility

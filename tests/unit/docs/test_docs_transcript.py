@@ -8,7 +8,7 @@ import pytest
 from markdown_pages import DOCS, ROOT, text_of
 
 from idscope.app.banner import Started, banner
-from idscope.app.first_steps import Target, hub_monitor, python_device, python_service
+from idscope.app.first_steps import Target, enrollment_create, hub_monitor, python_device, python_service
 from idscope.secret import Secret
 
 PAGES = (ROOT / "README.md", DOCS / "tutorials" / "first-device.md")
@@ -55,5 +55,10 @@ def test_the_transcript_has_the_servers_facts(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_transcript_has_the_servers_lines(page: Path) -> None:
-    for lines in (python_service(TARGET), python_device(TARGET), hub_monitor(TARGET)):
+    for lines in (
+        enrollment_create(TARGET),
+        python_service(TARGET),
+        python_device(TARGET),
+        hub_monitor(TARGET),
+    ):
         assert f"$ {lines.replace('the key printed above', SHORTENED_KEY)}\n" in text_of(page)

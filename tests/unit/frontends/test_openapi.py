@@ -21,7 +21,7 @@ from idscope.frontends.http.hub_api import HUB_OPERATIONS
 from idscope.frontends.http.openapi import HUB_VERSIONS, openapi_document, openapi_index
 from idscope.frontends.http.operations import Operation, Request
 from idscope.frontends.http.operator_api import OPERATOR_OPERATIONS, OperatorUseCases, openapi, openapi_list
-from idscope.frontends.http.service_api import SERVICE_OPERATIONS
+from idscope.frontends.http.service_api import NAMED_SERVICE_OPERATIONS, SERVICE_OPERATIONS
 from idscope.model.api_version import CONTROL_PLANE_PUBLISHED, CURRENT, PUBLISHED, SINCE, parse_api_version
 from idscope.model.document import encode
 from idscope.testing.application import Application
@@ -32,6 +32,7 @@ ROWS: tuple[Operation, ...] = (
     *HUB_OPERATIONS,
     *OPERATOR_OPERATIONS,
     *CONTROL_PLANE_OPERATIONS,
+    *NAMED_SERVICE_OPERATIONS,
 )
 VERSIONS = {
     "device": PUBLISHED,
@@ -39,6 +40,7 @@ VERSIONS = {
     "hub": HUB_VERSIONS,
     "operator": ("current",),
     "control-plane": CONTROL_PLANE_PUBLISHED,
+    "named-service": PUBLISHED,
 }
 NEWEST = {api: versions[-1] for api, versions in VERSIONS.items()}
 ALL = [(api, version) for api, versions in VERSIONS.items() for version in versions]
@@ -107,6 +109,26 @@ def test_every_row_of_the_table_is_documented_as_it_is_served(api: str, version:
             response = documented["responses"][str(status)]
             assert ("content" in response) is (kind is not None)
             assert set(response.get("headers", {})) == set(row.response_headers)
+
+
+def test_each_api_names_the_credential_that_opens_it() -> None:
+    schemes = {"device": "sharedAccessSignature", "service": "sharedAccessSignature", "hub": "sharedAccessSignature"}
+    for api, version in NEWEST.items():
+        whole = document(api, version)
+        named = {
+            scheme
+            for methods in whole["paths"].values()
+            for one in methods.values()
+            for requirement in one.get("security", [])
+            for scheme in requirement
+        }
+        assert named == {schemes.get(api, "adminToken")}
+        assert named < set(whole["components"]["securitySchemes"])
+    # RFC 6750 as OpenAPI 3.1 writes it, and the shared access signature as published
+    assert document("named-service", NEWEST["named-service"])["components"]["securitySchemes"] == {
+        "sharedAccessSignature": {"type": "apiKey", "in": "header", "name": "Authorization"},
+        "adminToken": {"type": "http", "scheme": "bearer"},
+    }
 
 
 @pytest.mark.parametrize("api", ["device", "service"])

@@ -17,7 +17,7 @@ from idscope.frontends.http.device_api import DEVICE_OPERATIONS
 from idscope.frontends.http.hub_api import HUB_OPERATIONS
 from idscope.frontends.http.operations import Api, Operation
 from idscope.frontends.http.routes import Match, Routes
-from idscope.frontends.http.service_api import SERVICE_OPERATIONS
+from idscope.frontends.http.service_api import NAMED_SERVICE_OPERATIONS, SERVICE_OPERATIONS
 from idscope.testing.application import ID_SCOPE, Application, Response
 
 TABLES: dict[Api, tuple[Operation, ...]] = {
@@ -25,6 +25,7 @@ TABLES: dict[Api, tuple[Operation, ...]] = {
     Api.SERVICE: SERVICE_OPERATIONS,
     Api.HUB: HUB_OPERATIONS,
     Api.CONTROL_PLANE: CONTROL_PLANE_OPERATIONS,
+    Api.NAMED_SERVICE: NAMED_SERVICE_OPERATIONS,
 }
 ALL = tuple(row for rows in TABLES.values() for row in rows)
 ROUTES = Routes(ALL)

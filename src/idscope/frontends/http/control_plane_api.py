@@ -18,7 +18,7 @@ from idscope.control_plane import CaCertificates
 from idscope.directory import Directory, Right
 from idscope.errors import ControlPlaneResourceNotFound, InvalidCaCertificate
 from idscope.frontends.http.answers import Answer
-from idscope.frontends.http.operations import Api, Operation, Request
+from idscope.frontends.http.operations import SERVICE_NAME, Api, Operation, Request
 from idscope.model.ca_certificate import (
     CERTIFICATE_TYPE,
     CREATED,
@@ -108,15 +108,11 @@ async def verify_certificate(control_plane: ControlPlaneUseCases, request: Reque
 
 def _place(control_plane: ControlPlaneUseCases, request: Request) -> tuple[str, str]:
     """The service's id, and the path of its certificates. Raises ControlPlaneResourceNotFound."""
-    services = control_plane.directory.snapshot.services
-    asked = request.path["provisioningServiceName"]
-    service = control_plane.directory.snapshot.service_by_name(asked)
+    asked, snapshot = request.path[SERVICE_NAME], control_plane.directory.snapshot
+    service = snapshot.service_by_name(asked)
     if service is None:
-        names = ", ".join(repr(one.name) for one in services)
-        raise ControlPlaneResourceNotFound(
-            f"The provisioning service {asked[:64]!r} was not found. This server has {names}."
-        )
-    return service.service_id, _CERTIFICATES.format(**{**request.path, "provisioningServiceName": service.name})
+        raise ControlPlaneResourceNotFound(snapshot.no_service_named(asked))
+    return service.service_id, _CERTIFICATES.format(**{**request.path, SERVICE_NAME: service.name})
 
 
 def _name(request: Request) -> str:

@@ -18,6 +18,7 @@ from idscope.secret import Secret
 
 # The versions documented for a hub: the one that the official clients send most, and the one that was recorded.
 HUB_VERSIONS: Final = ("2020-03-13", "2021-04-12")
+_OPENED_BY_ADMIN_TOKEN: Final = frozenset({Api.OPERATOR, Api.CONTROL_PLANE, Api.NAMED_SERVICE})
 _REF: Final = "#/components/schemas/{name}"
 _INTEGER_HEADERS: Final = frozenset({"x-ms-max-item-count", "Retry-After"})
 
@@ -49,6 +50,7 @@ def openapi_document(operations: Iterable[Operation], api: str, version: str) ->
             "schemas": _masked(components, version),
             "securitySchemes": {
                 "sharedAccessSignature": {"type": "apiKey", "in": "header", "name": "Authorization"},
+                "adminToken": {"type": "http", "scheme": "bearer"},
             },
         },
     }
@@ -71,7 +73,7 @@ def _operation(row: Operation, version: str, schemas: dict[str, Any]) -> dict[st
     }
     documented["responses"]["default"] = _error_response(row)
     if row.right is not None or row.api is Api.DEVICE:
-        documented["security"] = [{"sharedAccessSignature": []}]
+        documented["security"] = [{"adminToken" if row.api in _OPENED_BY_ADMIN_TOKEN else "sharedAccessSignature": []}]
     if row.api is Api.DEVICE:
         documented["security"].append({})  # a client certificate, or a TPM that asks for its challenge
     if row.request_type is not None:

@@ -22,15 +22,23 @@ KIBIBYTE: Final = 1024
 DEVICE_BODY_LIMIT: Final = 96 * KIBIBYTE  # published message size
 SERVICE_BODY_LIMIT: Final = 1024 * KIBIBYTE  # a bulk of ten enrollments with certificates and twins
 
+# The path parameter that names a provisioning service (published).
+SERVICE_NAME: Final = "provisioningServiceName"
+
 
 class Api(Enum):
-    """Which API a row belongs to: says who authenticates the caller and how errors look."""
+    """Which API a row belongs to: says who authenticates the caller and how errors look.
+
+    The named service is the service API once more, on the operator listener: the path says which provisioning service
+    is meant, and the admin token opens it.
+    """
 
     DEVICE = "device"
     SERVICE = "service"
     HUB = "hub"
     OPERATOR = "operator"
     CONTROL_PLANE = "control-plane"
+    NAMED_SERVICE = "named-service"
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -30,12 +30,14 @@ class Health(Document):
 
 
 class Status(Document):
-    """`services` are the names of the provisioning services whose `id_scopes` stand beside them."""
+    """`services` are the names of the provisioning services whose `id_scopes` and `host_names` (what devices connect
+    to) stand beside them."""
 
     version: str
     started_utc: str
     id_scopes: list[str]
     services: list[str]
+    host_names: list[str]
     hubs: list[str]
 
 
@@ -83,6 +85,7 @@ async def status(operator: OperatorUseCases, _: Request) -> Answer:
         started_utc=format_time(operator.started),
         id_scopes=[service.service_id for service in snapshot.services],
         services=[service.name for service in snapshot.services],
+        host_names=[service.host_names[0] for service in snapshot.services],
         hubs=[hub.host_names[0] for hub in snapshot.hubs],
     )
     return Answer(200, encode(document))

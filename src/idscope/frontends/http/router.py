@@ -13,7 +13,7 @@ import structlog
 
 from idscope.access import Caller, admit_service_caller, authenticate_admin
 from idscope.clock import Clock
-from idscope.directory import Directory, EmbeddedHub, ProvisioningService
+from idscope.directory import Directory, EmbeddedHub, ProvisioningService, Snapshot
 from idscope.errors import (
     HubArgumentInvalid,
     HubUnauthorized,
@@ -21,13 +21,14 @@ from idscope.errors import (
     InternalError,
     InvalidArgument,
     MalformedJson,
+    RouteNotFound,
     Unauthorized,
     UnsupportedMediaType,
 )
 from idscope.frontends.http.answers import Answer, Wording, completed, error_answer, new_tracking_id
 from idscope.frontends.http.incoming import ClientDisconnected, IncomingRequest
-from idscope.frontends.http.operations import Api, Operation, Request
-from idscope.frontends.http.routes import Routes
+from idscope.frontends.http.operations import SERVICE_NAME, Api, Operation, Request
+from idscope.frontends.http.routes import Match, Routes
 from idscope.model.api_version import (
     CONTROL_PLANE_PUBLISHED,
     CURRENT,
@@ -93,7 +94,7 @@ class Router:
         query = _query(incoming.query_string)
         version = self._api_version(operation.api, query.get("api-version"))
         host = _bare_host(headers.get("host", ""))
-        service, hub, caller = self._authorize(operation, host, headers.get("authorization"), path)
+        service, hub, caller = self._authorize(match, host, headers.get("authorization"), path)
         body = await incoming.body(operation.body_limit)
         request = Request(
             operation=operation,
@@ -116,17 +117,18 @@ class Router:
         if api is Api.OPERATOR:
             return CURRENT
         version = parse_api_version(text)
-        if api is Api.SERVICE or (api is Api.DEVICE and self._strict):
+        if api in {Api.SERVICE, Api.NAMED_SERVICE} or (api is Api.DEVICE and self._strict):
             check_published(version)
         if api is Api.CONTROL_PLANE:
             check_published(version, CONTROL_PLANE_PUBLISHED)
         return version
 
     def _authorize(
-        self, operation: Operation, host: str, authorization: str | None, path: str
+        self, match: Match, host: str, authorization: str | None, path: str
     ) -> tuple[ProvisioningService | None, EmbeddedHub | None, Caller | None]:
-        """Ask `access` once. Raises Unauthorized, HubUnauthorized, HubArgumentInvalid."""
-        snapshot, right, now = self._directory.snapshot, operation.right, self._clock.now()
+        """Ask `access` once. Raises Unauthorized, RouteNotFound, HubUnauthorized, HubArgumentInvalid."""
+        operation, snapshot, now = match.operation, self._directory.snapshot, self._clock.now()
+        right = operation.right
         if operation.api is Api.SERVICE:
             service = snapshot.service_by_host(host)
             names = service.host_names
@@ -145,6 +147,9 @@ class Router:
                 hub,
                 admit_service_caller(authorization, hub.policies, names, path, now, right, HubUnauthorized),
             )
+        if operation.api is Api.NAMED_SERVICE:
+            caller = authenticate_admin(authorization, self._admin_token)
+            return _service_named(snapshot, match.path[SERVICE_NAME]), None, caller
         if right is not None:
             return None, None, authenticate_admin(authorization, self._admin_token)
         return None, None, None
@@ -161,6 +166,14 @@ class Router:
     def _error_answer(self, error: IdscopeError, path: str, tracking_id: str) -> Answer:
         wording = _WORDINGS.get(self._routes.api_of(path), Wording.PROVISIONING)
         return error_answer(error, tracking_id, self._clock.now(), wording=wording)
+
+
+def _service_named(snapshot: Snapshot, name: str) -> ProvisioningService:
+    """Raises RouteNotFound."""
+    service = snapshot.service_by_name(name)
+    if service is None:
+        raise RouteNotFound(snapshot.no_service_named(name))
+    return service
 
 
 def _path(incoming: IncomingRequest) -> str:

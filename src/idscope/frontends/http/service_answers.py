@@ -16,7 +16,7 @@ _NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 
 
 def service_id_of(request: Request) -> str:
-    """The service that the router selected by Host."""
+    """The service that the router selected, by Host or by the path."""
     if request.service is None:
         raise InternalError(reason="the router selects a service for every row of the service API")
     return request.service.service_id

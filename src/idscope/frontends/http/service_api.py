@@ -1,5 +1,6 @@
-"""Owns the service API: its use cases, and its rows of the operation table joined from one file per resource.
-It must not check rights (the router does) nor decide anything (the use cases do)."""
+"""Owns the service API: its use cases, and its rows of the operation table joined from one file per resource, once for
+services that Host names and once for those that the path names. It must not check rights (the router does) nor decide
+anything (the use cases do)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import msgspec
 
 from idscope.enrollments import Enrollments, RegistrationStates
 from idscope.frontends.http.enrollment_api import EnrollmentResource, enrollment_rows
-from idscope.frontends.http.operations import Operation
+from idscope.frontends.http.operations import SERVICE_NAME, Api, Operation
 from idscope.frontends.http.registration_state_api import REGISTRATION_STATE_ROWS
 from idscope.model.enrollment import (
     BulkEnrollmentGroupOperation,
@@ -59,3 +60,12 @@ SERVICE_OPERATIONS: Final[tuple[Operation, ...]] = (
     ),
     *REGISTRATION_STATE_ROWS,
 )
+
+
+def _named(row: Operation) -> Operation:
+    return msgspec.structs.replace(
+        row, api=Api.NAMED_SERVICE, path=f"/provisioningServices/{{{SERVICE_NAME}}}{row.path}"
+    )
+
+
+NAMED_SERVICE_OPERATIONS: Final[tuple[Operation, ...]] = tuple(map(_named, SERVICE_OPERATIONS))

@@ -15,10 +15,12 @@ import amqp_frames as amqp
 import pytest
 from amqp_device import Device
 from captured import KEY
+from cryptography.hazmat.primitives.serialization import Encoding
+from refused_world import REFUSALS, Refusal, World, play, secrets_in
 
 from idscope.events import Wire
 from idscope.registration import WorkflowSettings
-from idscope.testing.application import ID_SCOPE, Application
+from idscope.testing.application import ID_SCOPE, Application, Response
 from idscope.testing.certificates import CertificateMaker
 
 GROUP_KEY = base64.b64encode(bytes(range(32, 64))).decode()
@@ -174,3 +176,75 @@ def test_requests_sent_at_once_are_judged_once() -> None:
         assert len(attempts) == 2, "the login, and one of the five"
 
     played(scene)
+
+
+# The table of refusals, on this wire
+
+
+class AmqpWorld(World):
+    """Devices register over AMQP; a SASL outcome that refuses is a 401 without a body."""
+
+    wire: Wire = "Amqp"
+
+    def __init__(self, app: Application) -> None:
+        super().__init__(app)
+        self.tokens: list[str] = []
+
+    async def register(
+        self,
+        registration_id: str,
+        token: str | None = None,
+        chain: tuple[CertificateMaker, ...] = (),
+        *,
+        scope: str = ID_SCOPE,
+        body: dict[str, Any] | None = None,
+        version: str = "2021-06-01",
+    ) -> Response:
+        self.tokens.append(token or "")
+        address = f"{scope}/registrations/{registration_id}"
+        sent = tuple(one.certificate.public_bytes(Encoding.DER) for one in chain)
+        with Device(self.app, chain=sent, wire=self.wire) as device:
+            if token is not None and (outcome := await device.present(f"\0{address}\0{token}".encode())) != 0:
+                return Response(401, {}, json.dumps({"outcome": outcome}).encode())
+            device.open()
+            device.attach(address, version)
+            await device.frame(amqp.ATTACH, 2)
+            device.ask(0, body={amqp.DATA: json.dumps(body or {}).encode()}, type="iotdps-register")
+            if (await device.frame(amqp.DISPOSITION)).field(4).descriptor == amqp.REJECTED:
+                _, told, _ = await rejection(device)
+                return Response(told["errorCode"] // 1000, {}, json.dumps(told).encode())
+            answer = (await device.frame(amqp.TRANSFER)).payload
+            return Response(202, {}, answer[answer.index(b"{") :])
+
+
+class AmqpInWebSocketWorld(AmqpWorld):
+    wire: Wire = "AmqpWs"
+
+
+# Whoever has neither a token nor a certificate does not get far enough to say who it is.
+OVER_AMQP = [row for row in REFUSALS if row.cause != "no-credential" and row.name != "a TPM that nobody enrolled"]
+
+
+@pytest.mark.parametrize("world_type", [AmqpWorld, AmqpInWebSocketWorld])
+@pytest.mark.parametrize("row", OVER_AMQP, ids=[row.name for row in OVER_AMQP])
+def test_each_refusal_is_told_and_explained_as_over_https(row: Refusal, world_type: type[AmqpWorld]) -> None:
+    async def scenario(world: World) -> Any:
+        answer = await row.act(world)
+        path = f"/admin/registrations/{row.registration_id}/attempts"
+        found = (await world.app.operator("GET", path)).json()["attempts"]
+        assert isinstance(world, AmqpWorld)
+        return answer, found, secrets_in(world, world.tokens)
+
+    answer, [attempt], secrets = asyncio.run(play(scenario, world_type=world_type))
+    assert (attempt["cause"], attempt["wire"]) == (row.cause, world_type.wire)
+    assert [part for part in row.why if part not in attempt["reason"]] == []
+    assert not secrets
+    seen = answer.json()
+    if row.told[0] == 202:
+        state = seen["registrationState"]
+        assert (answer.status, state["status"], state.get("errorCode")) == row.told
+    elif "outcome" in seen:
+        assert seen["outcome"] == 1, "AUTH, whatever is wrong"
+    else:
+        assert (answer.status, seen["errorCode"], seen["message"]) == row.told
+        assert seen["trackingId"] == attempt["trackingId"]

@@ -6,11 +6,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -111,6 +112,7 @@ def signing(maker: CertificateMaker) -> dict[str, Any]:
 async def play(
     scenario: Callable[[World], Awaitable[Any]],
     *,
+    world_type: type[World] = World,
     assign_wait: float = 1.0,
     failed_group_tries: int = 300,
     **options: Any,
@@ -119,7 +121,7 @@ async def play(
     clock = ManualClock(round(time.time() * MICROSECONDS))
     settings = WorkflowSettings(hub_limit=0, assign_wait=assign_wait, failed_group_tries=failed_group_tries)
     async with Application(clock=clock, settings=settings, **options) as app:
-        world = World(app)
+        world = world_type(app)
         await world.prepare()
         return await scenario(world)
 
@@ -138,6 +140,15 @@ class Refusal:
     enrollment: tuple[str, str] | None = None
     passed: str | None = None
     registration_id: str = "device"
+
+
+def secrets_in(world: World, tokens: list[str]) -> list[str]:
+    """Of keys, derived keys and the signatures of tokens those that the store holds anywhere."""
+    kept = repr(world.app.store._tables)  # type: ignore[attr-defined]  # the one in memory
+    keys = {KEY, SECOND_KEY, GROUP_KEY, STRANGE_KEY, *(derived(GROUP_KEY, one) for one in ("new", "NEW", "device"))}
+    signatures = {match[1] for token in tokens if (match := re.search(r"sig=([^&]+)", token))}
+    found = {*keys, *signatures, *map(unquote, signatures)}
+    return [secret for secret in found if secret.removesuffix("%3D").rstrip("=") in kept]
 
 
 UNAUTHORIZED = (401, 401002, "Unauthorized")

@@ -7,16 +7,19 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from mqtt_device import Device, connect, front_end, user_name
+from cryptography.hazmat.primitives.serialization import Encoding
+from mqtt_device import ANSWERS, REGISTER, Device, connect, front_end, subscribe, user_name
+from refused_world import REFUSALS, Refusal, World, play, secrets_in
 
 from idscope.frontends.mqtt.provisioning import ProvisioningOptions
 from idscope.registration import WorkflowSettings
-from idscope.testing.application import ID_SCOPE, Application
+from idscope.testing.application import ID_SCOPE, Application, Response
 from idscope.testing.certificates import CertificateMaker
 
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -126,3 +129,69 @@ def test_where_refused_devices_are_not_let_in_a_throttled_one_gets_the_code_that
         assert (await device.connect("new", app.device_token("new", NEW_KEY))).body == b"\0\3"
 
     played(scene, **options)
+
+
+# The table of refusals, on this wire
+
+
+class MqttWorld(World):
+    """Devices register over MQTT; a CONNACK that refuses is a 404 without a body."""
+
+    websocket = False
+
+    def __init__(self, app: Application) -> None:
+        super().__init__(app)
+        self.tokens: list[str] = []
+
+    async def register(
+        self,
+        registration_id: str,
+        token: str | None = None,
+        chain: tuple[CertificateMaker, ...] = (),
+        *,
+        scope: str = ID_SCOPE,
+        body: dict[str, Any] | None = None,
+        version: str = "2021-06-01",
+    ) -> Response:
+        self.tokens.append(token or "")
+        sent = tuple(one.certificate.public_bytes(Encoding.DER) for one in chain)
+        with Device(front_end(self.app), sent, websocket=self.websocket) as device:
+            device.send(connect(registration_id, user_name(registration_id, id_scope=scope, version=version), token))
+            if (await device.said()).body != b"\0\0":
+                return Response(404, {}, b"{}")
+            device.send(subscribe(ANSWERS))
+            await device.said()
+            answer = await device.ask(REGISTER, json.dumps(body or {}).encode())
+            return Response(int(answer.topic.split("/")[3]), {}, json.dumps(answer.json()).encode())
+
+
+class MqttInWebSocketWorld(MqttWorld):
+    websocket = True
+
+
+OVER_MQTT = [row for row in REFUSALS if row.name != "a TPM that nobody enrolled"]  # it cannot present itself here
+
+
+@pytest.mark.parametrize("world_type", [MqttWorld, MqttInWebSocketWorld])
+@pytest.mark.parametrize("row", OVER_MQTT, ids=[row.name for row in OVER_MQTT])
+def test_each_refusal_is_told_and_explained_as_over_https(row: Refusal, world_type: type[MqttWorld]) -> None:
+    async def scenario(world: World) -> Any:
+        answer = await row.act(world)
+        path = f"/admin/registrations/{row.registration_id}/attempts"
+        found = (await world.app.operator("GET", path)).json()["attempts"]
+        assert isinstance(world, MqttWorld)
+        return answer, found, secrets_in(world, world.tokens)
+
+    answer, [attempt], secrets = asyncio.run(play(scenario, world_type=world_type))
+    assert (attempt["cause"], attempt["wire"]) == (row.cause, "MqttWs" if world_type.websocket else "Mqtt")
+    assert [part for part in row.why if part not in attempt["reason"]] == []
+    assert not secrets
+    seen = answer.json()
+    if row.cause == "unknown-id-scope":
+        assert seen == {}, "CONNACK 3"
+    elif row.told[0] == 202:
+        state = seen["registrationState"]
+        assert (answer.status, state["status"], state.get("errorCode")) == (200, *row.told[1:])
+    else:
+        assert (answer.status, seen["errorCode"], seen["message"]) == row.told
+        assert seen["trackingId"] == attempt["trackingId"]

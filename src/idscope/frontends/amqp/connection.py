@@ -186,7 +186,7 @@ class AmqpProtocol(asyncio.Protocol):
         elif claim is not None:
             use_cases = self._front_end.use_cases
             failure = failure_of(verdict, claim.tracking_id, use_cases.clock.now(), use_cases.retry_after)
-            self._begin_session(None, sasl.take_rest(), failure, claim)
+            self._begin_session(None, sasl.take_rest(), failure, claim if isinstance(verdict, Throttled) else None)
 
     # AMQP
 

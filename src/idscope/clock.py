@@ -6,6 +6,7 @@ Times are integers: microseconds since 1970-01-01T00:00:00Z. Only this module tu
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,6 +16,10 @@ MICROSECONDS: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_WITHOUT_ZONE: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # `isoformat` would write the zone its own way
 _DOTNET_TICKS_AT_EPOCH: Final = 621_355_968_000_000_000
+_WRITTEN_TIME: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.(\d{1,6})0*)?)?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))?)?",
+    re.ASCII,
+)
 
 
 class Clock(Protocol):
@@ -63,6 +68,18 @@ def format_duration(seconds: int) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2]) or "0 s"
+
+
+def parse_time(text: str) -> int:
+    """A time of ISO 8601, or a date (its first moment); UTC where no zone is given. Raises ValueError."""
+    match = _WRITTEN_TIME.fullmatch(text)
+    if match is None:
+        raise ValueError("a time is written like 2023-05-19T23:10:45.477793Z")
+    date, minute, second, fraction, sign, hours, minutes = match.groups()
+    moment = datetime.fromisoformat(f"{date}T{minute or '00:00'}{(second or ':00')[:3]}")
+    zone = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    since = moment - _EPOCH_WITHOUT_ZONE + (zone if sign == "-" else -zone)
+    return since // timedelta(microseconds=1) + int((fraction or "0").ljust(6, "0"))
 
 
 def format_http_date(moment: int) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 from idscope.storage import Store
 from idscope.storage.sql import open_store
 from idscope.testing import MemoryStore
-from idscope.testing.store_contract import StoreContract
+from idscope.testing.search_contract import StoreSearchContract
 
 
-class TestSqliteStore(StoreContract):
+class TestSqliteStore(StoreSearchContract):
     @asynccontextmanager
     async def new_store(self, folder: Path) -> AsyncIterator[Store]:
         store = open_store(folder / "idscope.db")
@@ -22,7 +22,7 @@ class TestSqliteStore(StoreContract):
             await store.close()
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(StoreSearchContract):
     @asynccontextmanager
     async def new_store(self, folder: Path) -> AsyncIterator[Store]:
         store = MemoryStore()

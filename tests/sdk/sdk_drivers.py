@@ -215,8 +215,9 @@ class ServiceSdk:
     def delete_state(self, registration_id: str, if_match: str | None = None) -> None:
         self._call("delete_state", id=registration_id, if_match=if_match)
 
-    def query_states(self, group: str, page_size: int | None = None) -> list[list[Document]]:
-        pages: list[list[Document]] = self._call("query_states", id=group, page_size=page_size)
+    def query_states(self, group: str, page_size: int | None = None, query: str | None = None) -> list[list[Document]]:
+        """Only Node's SDK takes a query here."""
+        pages: list[list[Document]] = self._call("query_states", id=group, page_size=page_size, query=query)
         return pages
 
     def _document(self, operation: str, **arguments: Any) -> Document:

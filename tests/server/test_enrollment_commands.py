@@ -132,6 +132,9 @@ def test_a_device_registers_with_a_derived_key(run: Run, json_of: Callable[..., 
     run("enrollment-group update kitchen --ps disabled")
     assert client.service("GET", "/enrollmentGroups/kitchen").json()["provisioningStatus"] == "disabled"
     assert "kitchen" in run("enrollment-group list --query", "SELECT * FROM enrollmentGroups")
+    assert "kitchen" in run("enrollment-group list --query", "SELECT * WHERE provisioningStatus = 'disabled'")
+    assert json_of("registration list kitchen --query", "SELECT * WHERE status = 'failed'") == []
+    assert json_of("registration list kitchen --query", "SELECT * WHERE STARTSWITH(registrationId, 's')") == [listed]
     run("enrollment-group delete kitchen")
     assert client.service("GET", "/enrollmentGroups/kitchen").status == 404
     assert json_of("registration list kitchen") == [listed]  # published: those of a deleted group stay
@@ -212,7 +215,7 @@ def test_what_is_refused_changes_nothing(run: Run, client: ServerClient, tmp_pat
     assert "absent.pem cannot be read" in run("enrollment create c --cp", tmp_path / "absent.pem", code=2)
     assert "must be Base64" in run("enrollment create c --primary-key short", code=1)
     assert client.service("GET", "/enrollments/c").status == 404
-    assert "400" in run("enrollment list --query", "SELECT nothing", code=1)
+    assert "column 8: expected *, found nothing" in run("enrollment list --query", "SELECT nothing", code=1)
 
 
 def test_who_cannot_ask_is_told_why(server: ServerProcess, tmp_path: Path) -> None:

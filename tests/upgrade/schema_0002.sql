@@ -52,10 +52,10 @@ CREATE TABLE enrollment (
     document BLOB NOT NULL,
     sealed TEXT NOT NULL,
     created INTEGER NOT NULL,
-    updated INTEGER NOT NULL,
+    updated INTEGER NOT NULL, device_id TEXT, provisioning_status TEXT, allocation_policy TEXT, iot_edge INTEGER, update_hub_assignment INTEGER, migrate_device_data INTEGER, client_primary_thumbprint TEXT, client_primary_not_after INTEGER, client_secondary_thumbprint TEXT, client_secondary_not_after INTEGER, signing_primary_thumbprint TEXT, signing_primary_not_after INTEGER, signing_secondary_thumbprint TEXT, signing_secondary_not_after INTEGER, primary_ca_reference TEXT, secondary_ca_reference TEXT,
     PRIMARY KEY (service_id, registration_key)
 );
-INSERT INTO "enrollment" VALUES('0ne00000001','tpm-1','e','tpm','AB',X'7B7D','v1',1684537845477793,4611686018427387904);
+INSERT INTO "enrollment" VALUES('0ne00000001','tpm-1','e','tpm','AB',X'7B7D','v1',1684537845477793,4611686018427387904,'Gerät','disabled',NULL,1,NULL,0,NULL,-1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
 CREATE TABLE enrollment_group (
     service_id TEXT NOT NULL,
     group_key TEXT NOT NULL,
@@ -64,10 +64,10 @@ CREATE TABLE enrollment_group (
     document BLOB NOT NULL,
     sealed TEXT NOT NULL,
     created INTEGER NOT NULL,
-    updated INTEGER NOT NULL,
+    updated INTEGER NOT NULL, provisioning_status TEXT, allocation_policy TEXT, iot_edge INTEGER, update_hub_assignment INTEGER, migrate_device_data INTEGER, signing_primary_thumbprint TEXT, signing_primary_not_after INTEGER, signing_secondary_thumbprint TEXT, signing_secondary_not_after INTEGER, primary_ca_reference TEXT, secondary_ca_reference TEXT,
     PRIMARY KEY (service_id, group_key)
 );
-INSERT INTO "enrollment_group" VALUES('0ne00000001','grüppe','e','symmetricKey',X'','',0,-1);
+INSERT INTO "enrollment_group" VALUES('0ne00000001','grüppe','e','symmetricKey',X'','',0,-1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
 CREATE TABLE health (
     name TEXT NOT NULL,
     token TEXT NOT NULL,
@@ -190,17 +190,17 @@ CREATE TABLE registration (
     document BLOB NOT NULL,
     sealed TEXT NOT NULL,
     created INTEGER NOT NULL,
-    updated INTEGER NOT NULL,
+    updated INTEGER NOT NULL, device_id TEXT, assigned_hub TEXT, substatus TEXT, error_code INTEGER,
     PRIMARY KEY (service_id, registration_key)
 );
-INSERT INTO "registration" VALUES('0ne00000001','ключ-''%_\','e1','assigned',NULL,X'000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F202122232425262728292A2B2C2D2E2F303132333435363738393A3B3C3D3E3F404142434445464748494A4B4C4D4E4F505152535455565758595A5B5C5D5E5F606162636465666768696A6B6C6D6E6F707172737475767778797A7B7C7D7E7F808182838485868788898A8B8C8D8E8F909192939495969798999A9B9C9D9E9FA0A1A2A3A4A5A6A7A8A9AAABACADAEAFB0B1B2B3B4B5B6B7B8B9BABBBCBDBEBFC0C1C2C3C4C5C6C7C8C9CACBCCCDCECFD0D1D2D3D4D5D6D7D8D9DADBDCDDDEDFE0E1E2E3E4E5E6E7E8E9EAEBECEDEEEFF0F1F2F3F4F5F6F7F8F9FAFBFCFDFEFF','',1,2);
+INSERT INTO "registration" VALUES('0ne00000001','ключ-''%_\','e1','assigned',NULL,X'000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F202122232425262728292A2B2C2D2E2F303132333435363738393A3B3C3D3E3F404142434445464748494A4B4C4D4E4F505152535455565758595A5B5C5D5E5F606162636465666768696A6B6C6D6E6F707172737475767778797A7B7C7D7E7F808182838485868788898A8B8C8D8E8F909192939495969798999A9B9C9D9E9FA0A1A2A3A4A5A6A7A8A9AAABACADAEAFB0B1B2B3B4B5B6B7B8B9BABBBCBDBEBFC0C1C2C3C4C5C6C7C8C9CACBCCCDCECFD0D1D2D3D4D5D6D7D8D9DADBDCDDDEDFE0E1E2E3E4E5E6E7E8E9EAEBECEDEEEFF0F1F2F3F4F5F6F7F8F9FAFBFCFDFEFF','',1,2,'Gerät',NULL,NULL,400209);
 CREATE TABLE schema_version (
     version INTEGER PRIMARY KEY,
     applied_at INTEGER NOT NULL,
     oldest_code TEXT NOT NULL
 );
-INSERT INTO "schema_version" VALUES(1,1795987305347651,'0.1.0');
-INSERT INTO "schema_version" VALUES(2,1795987305348877,'0.1.0');
+INSERT INTO "schema_version" VALUES(1,1795987869761662,'0.1.0');
+INSERT INTO "schema_version" VALUES(2,1795987869767854,'0.1.0');
 CREATE TABLE server (
     name TEXT NOT NULL,
     sealed TEXT NOT NULL,
@@ -212,6 +212,43 @@ CREATE INDEX enrollment_endorsement_key_hash ON enrollment (service_id, endorsem
 CREATE INDEX registration_enrollment_group ON registration (service_id, enrollment_group_key, registration_key)
     WHERE enrollment_group_key IS NOT NULL;
 CREATE INDEX operation_lease_until ON operation (lease_until);
-CREATE INDEX attempt_registration_key ON attempt (service_id, registration_key, at, attempt_id);
-CREATE INDEX attempt_attempt_id ON attempt (attempt_id, service_id, bucket, at);
+CREATE INDEX attempt_registration_key ON attempt (service_id, registration_key, at);
+CREATE INDEX enrollment_attestation_type ON enrollment (service_id, attestation_type, registration_key);
+CREATE INDEX enrollment_provisioning_status ON enrollment (service_id, provisioning_status, registration_key)
+    WHERE provisioning_status <> 'enabled';
+CREATE INDEX enrollment_allocation_policy ON enrollment (service_id, allocation_policy, registration_key)
+    WHERE allocation_policy IS NOT NULL;
+CREATE INDEX enrollment_device_id ON enrollment (service_id, device_id, registration_key)
+    WHERE device_id IS NOT NULL;
+CREATE INDEX enrollment_client_primary_thumbprint
+    ON enrollment (service_id, client_primary_thumbprint, registration_key)
+    WHERE client_primary_thumbprint IS NOT NULL;
+CREATE INDEX enrollment_client_primary_not_after
+    ON enrollment (service_id, client_primary_not_after, registration_key)
+    WHERE client_primary_not_after IS NOT NULL;
+CREATE INDEX enrollment_client_secondary_thumbprint
+    ON enrollment (service_id, client_secondary_thumbprint, registration_key)
+    WHERE client_secondary_thumbprint IS NOT NULL;
+CREATE INDEX enrollment_client_secondary_not_after
+    ON enrollment (service_id, client_secondary_not_after, registration_key)
+    WHERE client_secondary_not_after IS NOT NULL;
+CREATE INDEX enrollment_signing_primary_thumbprint
+    ON enrollment (service_id, signing_primary_thumbprint, registration_key)
+    WHERE signing_primary_thumbprint IS NOT NULL;
+CREATE INDEX enrollment_signing_primary_not_after
+    ON enrollment (service_id, signing_primary_not_after, registration_key)
+    WHERE signing_primary_not_after IS NOT NULL;
+CREATE INDEX enrollment_signing_secondary_thumbprint
+    ON enrollment (service_id, signing_secondary_thumbprint, registration_key)
+    WHERE signing_secondary_thumbprint IS NOT NULL;
+CREATE INDEX enrollment_signing_secondary_not_after
+    ON enrollment (service_id, signing_secondary_not_after, registration_key)
+    WHERE signing_secondary_not_after IS NOT NULL;
+CREATE INDEX enrollment_primary_ca_reference ON enrollment (service_id, primary_ca_reference, registration_key)
+    WHERE primary_ca_reference IS NOT NULL;
+CREATE INDEX enrollment_secondary_ca_reference ON enrollment (service_id, secondary_ca_reference, registration_key)
+    WHERE secondary_ca_reference IS NOT NULL;
+CREATE INDEX registration_status ON registration (service_id, status, registration_key) WHERE status <> 'assigned';
+CREATE INDEX registration_error_code ON registration (service_id, error_code, registration_key)
+    WHERE error_code IS NOT NULL;
 COMMIT;

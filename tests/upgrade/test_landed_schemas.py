@@ -6,12 +6,34 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from idscope.storage import EnrollmentRow, Key, ProvisioningServiceRow, RegistrationRow, ServerRow
+from idscope.model.attestation import (
+    AttestationMechanism,
+    X509Attestation,
+    X509CAReferences,
+    X509CertificateInfo,
+    X509Certificates,
+    X509CertificateWithInfo,
+)
+from idscope.model.enrollment import DeviceCapabilities, EnrollmentGroup, IndividualEnrollment, ReprovisionPolicy
+from idscope.records import (
+    EnrollmentRecord,
+    Placement,
+    RegistrationRecord,
+    enrollment_row,
+    group_row,
+    registration_row,
+)
+from idscope.security.sealing import KEY_BYTES, Sealer
+from idscope.storage import EnrollmentRow, Key, ProvisioningServiceRow, RegistrationRow, Row, ServerRow, key_of
 from idscope.storage.sql import open_store
-from idscope.storage.sql.migration import landed_migrations
+from idscope.storage.sql.migration import bring_up_to_date, landed_migrations
+
+SEALER = Sealer(bytes(KEY_BYTES))
+FIRST_THAT_SEARCHES = 2
 
 DUMPS = sorted(Path(__file__).parent.glob("schema_*.sql"))
 
@@ -68,3 +90,92 @@ async def read(database: Path) -> None:
         await store.check()
     finally:
         await store.close()
+
+
+def test_what_is_searched_is_filled_in_for_rows_that_were_there_before(tmp_path: Path) -> None:
+    """As the code of today would write it."""
+    rows = rows_of_every_form()
+    database = tmp_path / "store.db"
+    bring_up_to_date(database, [step for step in landed_migrations() if step.version < FIRST_THAT_SEARCHES])
+    with closing(sqlite3.connect(database)) as connection:
+        for row in rows:
+            columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({row.TABLE})")]
+            marks = ", ".join("?" for _ in columns)
+            values = [getattr(row, name) for name in columns]
+            connection.execute(f"INSERT INTO {row.TABLE} ({', '.join(columns)}) VALUES ({marks})", values)
+        connection.commit()
+    assert asyncio.run(fetched(database, rows)) == rows
+
+
+async def fetched(database: Path, rows: list[Row]) -> list[Row]:
+    store = open_store(database)
+    try:
+        return await store.fetch([key_of(row) for row in rows])
+    finally:
+        await store.close()
+
+
+def rows_of_every_form() -> list[Row]:
+    """Enrollments, groups and registrations with all that is searched, with a part of it, and with nothing."""
+    pair = X509Certificates(primary=slot("A1", "2031-02-28T23:59:59Z"), secondary=slot("B2", "1969-12-31T23:59:58Z"))
+    one = X509Certificates(primary=slot("C3", "9999-12-31T23:59:59Z"))
+    mechanisms = {
+        "none": AttestationMechanism(type="none"),
+        "null": AttestationMechanism(type="symmetricKey", x509=None),
+        "client": AttestationMechanism(type="x509", x509=X509Attestation(client_certificates=pair)),
+        "signing": AttestationMechanism(
+            type="x509", x509=X509Attestation(signing_certificates=one, ca_references=None)
+        ),
+        "both": AttestationMechanism(
+            type="x509", x509=X509Attestation(client_certificates=one, signing_certificates=pair)
+        ),
+        "ca": AttestationMechanism(
+            type="x509", x509=X509Attestation(ca_references=X509CAReferences(primary="Root-1", secondary=None))
+        ),
+    }
+    members: dict[str, Any] = {
+        "provisioning_status": "disabled",
+        "allocation_policy": "static",
+        "capabilities": DeviceCapabilities(iot_edge=True),
+        "reprovision_policy": ReprovisionPolicy(update_hub_assignment=False),
+    }
+    nulls = dict.fromkeys(members)
+    rows: list[Row] = []
+    for name, attestation in mechanisms.items():
+        for suffix, more in (("some", members), ("null", nulls), ("less", {})):
+            key, device_id = f"{name}-{suffix}", {"device_id": f"Hub-{name}'s"} if more is members else {}
+            single = IndividualEnrollment(registration_id=key, attestation=attestation, **device_id, **more)
+            group = EnrollmentGroup(enrollment_group_id=key, attestation=attestation, **more)
+            rows.append(enrollment_row("s", EnrollmentRecord(single, key, "e", 1, 2), SEALER))
+            rows.append(group_row("s", EnrollmentRecord(group, key, "e", 1, 2), SEALER))
+    placement = Placement("h", "HUB.example", "dev-ü")
+    for status in ("assigned", "failed", "disabled"):
+        for suffix, stands in (("at", placement), ("nowhere", None)):
+            record = RegistrationRecord(
+                registration_id=f"{status}-{suffix}",
+                registration_key=f"{status}-{suffix}",
+                status=status,
+                mechanism="symmetricKey",
+                etag="e",
+                created=1,
+                updated=2,
+                substatus="initialAssignment",
+                placement=stands,
+                error_code=400209,
+            )
+            rows.append(registration_row("s", record))
+    return rows
+
+
+def slot(thumbprint: str, not_after: str) -> X509CertificateWithInfo:
+    info = X509CertificateInfo(
+        subject_name="CN=a",
+        sha1_thumbprint="00",
+        sha256_thumbprint=thumbprint,
+        issuer_name="CN=b",
+        not_before_utc="2020-01-01T00:00:00Z",
+        not_after_utc=not_after,
+        serial_number="01",
+        version=3,
+    )
+    return X509CertificateWithInfo(certificate="AA==", info=info)

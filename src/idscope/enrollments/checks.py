@@ -57,12 +57,13 @@ def _check_one_device(enrollment: IndividualEnrollment) -> None:
 def _check_attestation(kind: Kind[E], attestation: AttestationMechanism) -> None:
     """Whatever is there must be usable, and what `type` names must be there (symmetric keys may be left out)."""
     if attestation.type not in kind.attestation_types:
-        raise InvalidArgument(f"Attestation by {attestation.type} is not possible for {kind.query_name}.")
+        raise InvalidArgument(f"Attestation by {attestation.type} is not possible for {kind.collection.name}.")
     tpm, x509 = given(attestation.tpm), given(attestation.x509)
     if (attestation.type == "tpm" and tpm is None) or (attestation.type == "x509" and not _names_any(kind, x509)):
         raise InvalidArgument("TPM or X509 attestation is required.")
     if tpm is not None:
         _check_tpm(tpm)
+    _check_ca_references(x509)
 
 
 def _names_any(kind: Kind[E], x509: X509Attestation | None) -> bool:
@@ -71,6 +72,16 @@ def _names_any(kind: Kind[E], x509: X509Attestation | None) -> bool:
         return False
     pairs = (given(getattr(x509, name)) for name in kind.x509_members)
     return any(pair is not None and (given(pair.primary) or given(pair.secondary)) for pair in pairs)
+
+
+def _check_ca_references(x509: X509Attestation | None) -> None:
+    """Any name will do, as long as it can be searched."""
+    references = None if x509 is None else given(x509.ca_references)
+    if references is None:
+        return
+    for name in (given(references.primary), given(references.secondary)):
+        if name is not None and len(name) > _MAX_TEXT:
+            raise InvalidArgument("The name of a CA certificate is too long.")
 
 
 def _check_tpm(tpm: TpmAttestation) -> None:

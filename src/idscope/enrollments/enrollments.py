@@ -11,7 +11,7 @@ from idscope.clock import Clock, next_time
 from idscope.enrollments.attestation import completed
 from idscope.enrollments.checks import check_enrollment
 from idscope.enrollments.kinds import Kind
-from idscope.enrollments.query import Page, check_query, write_continuation
+from idscope.enrollments.query import Page, find_page, parse_query
 from idscope.errors import InvalidArgument, PreconditionFailed
 from idscope.model.document import UNSET
 from idscope.model.enrollment import EnrollmentGroup, IndividualEnrollment
@@ -99,12 +99,14 @@ class Enrollments(Generic[E]):
                 continue
             return
 
-    async def query(self, service_id: str, query: str, after: str | None, size: int) -> Page[EnrollmentRecord[E]]:
-        """A page of up to `size` enrollments behind the key `after`. Raises InvalidArgument."""
-        check_query(query, self.kind.query_name)
-        rows = await self._store.page(self.kind.row, (service_id,), None if after is None else (after,), size + 1)
-        records = [self.kind.read(row, self._sealer) for row in rows[:size]]
-        return Page(records, write_continuation(records[-1].key) if len(rows) > size else None)
+    async def query(
+        self, service_id: str, query: str, continuation: str | None, size: int
+    ) -> Page[EnrollmentRecord[E]]:
+        """A page of up to `size` enrollments, the first one without a continuation. Raises InvalidArgument."""
+        collection = self.kind.collection
+        search = collection.search(service_id, parse_query(query, collection))
+        page = await find_page(self._store, search, continuation, size)
+        return Page([self.kind.read(row, self._sealer) for row in page.records], page.continuation)
 
     async def _stored(self, service_id: str, key: str) -> EnrollmentRecord[E] | None:
         (row,) = await self._store.fetch((Key(self.kind.row, (service_id, key)),))

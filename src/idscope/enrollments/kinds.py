@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from idscope.enrollments.attestation import client_thumbprints, signing_thumbprints
+from idscope.enrollments.query import ENROLLMENT_GROUPS, ENROLLMENTS, Collection
 from idscope.errors import (
     EnrollmentExists,
     EnrollmentGroupExists,
@@ -36,7 +37,7 @@ class Kind(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
     row: type[Row]
     id_member: str
     item_type: str
-    query_name: str
+    collection: Collection
     owner: str
     not_found: type[ProvisioningError]
     exists: type[ProvisioningError]
@@ -57,7 +58,7 @@ INDIVIDUAL: Final = Kind[IndividualEnrollment](
     row=EnrollmentRow,
     id_member="registration_id",
     item_type="Enrollment",
-    query_name="enrollments",
+    collection=ENROLLMENTS,
     owner="enrollment",
     not_found=EnrollmentNotFound,
     exists=EnrollmentExists,
@@ -73,7 +74,7 @@ GROUP: Final = Kind[EnrollmentGroup](
     row=EnrollmentGroupRow,
     id_member="enrollment_group_id",
     item_type="EnrollmentGroup",
-    query_name="enrollmentGroups",
+    collection=ENROLLMENT_GROUPS,
     owner="enrollmentGroup",
     not_found=EnrollmentGroupNotFound,
     exists=EnrollmentGroupExists,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from idscope.enrollments.query import Page, write_continuation
+from idscope.enrollments.query import REGISTRATIONS, Page, find_page, parse_query
 from idscope.errors import EnrollmentGroupNotFound, PreconditionFailed, RegistrationNotFound
 from idscope.model.etag import Expectation, Matches
 from idscope.model.registration_id import registration_key
 from idscope.records import RegistrationRecord, read_registration
 from idscope.storage import (
+    And,
+    Column,
+    Compare,
     Delete,
     EnrollmentGroupRow,
     ExpectationFailed,
     Key,
     OperationRow,
     RegistrationRow,
+    Search,
     Store,
     Unit,
 )
@@ -51,19 +55,26 @@ class RegistrationStates:
             return
 
     async def of_group(
-        self, service_id: str, enrollment_group_id: str, after: str | None, size: int
+        self, service_id: str, enrollment_group_id: str, query: str, continuation: str | None, size: int
     ) -> Page[RegistrationRecord]:
-        """A page of up to `size` records of one group, behind the key `after`; those of a deleted group stay listed.
+        """A page of up to `size` records of one group; those of a deleted group stay listed.
 
-        Raises EnrollmentGroupNotFound where there is neither the group nor a record of it.
+        Raises InvalidArgument, and EnrollmentGroupNotFound where there is neither the group nor a record of it.
         """
         key = registration_key(enrollment_group_id)
-        behind = None if after is None else (after,)
+        asked = parse_query(query, REGISTRATIONS)
+        of_group = Compare(Column("enrollment_group_key"), "=", key)
+        condition = of_group if asked is None else And((of_group, asked))
+        search = Search(kind=RegistrationRow, service_id=service_id, condition=condition)
+        page = await find_page(self._store, search, continuation, size)
+        if not page.records and continuation is None:
+            await self._require_group(service_id, key)
+        return Page([read_registration(row) for row in page.records], page.continuation)
+
+    async def _require_group(self, service_id: str, key: str) -> None:
+        (group,) = await self._store.fetch((Key(EnrollmentGroupRow, (service_id, key)),))
+        if group is not None:
+            return
         order = RegistrationRow.BY_GROUP
-        rows = await self._store.page(RegistrationRow, (service_id, key), behind, size + 1, order=order)
-        if not rows and after is None:
-            (group,) = await self._store.fetch((Key(EnrollmentGroupRow, (service_id, key)),))
-            if group is None:
-                raise EnrollmentGroupNotFound
-        records = [read_registration(row) for row in rows[:size]]
-        return Page(records, write_continuation(records[-1].registration_key) if len(rows) > size else None)
+        if not await self._store.page(RegistrationRow, (service_id, key), None, 1, order=order):
+            raise EnrollmentGroupNotFound

@@ -101,6 +101,12 @@ class QuerySpecification(Document):
     query: str
 
 
+class RegistrationQuerySpecification(Document):
+    """The published operation has no body; clients send a query, or an empty one, all the same."""
+
+    query: str | UnsetType | None = UNSET
+
+
 class BulkEnrollmentOperation(Document):
     enrollments: list[IndividualEnrollment]
     mode: BulkMode

@@ -16,6 +16,7 @@ import msgspec
 from idscope.model.attestation import SymmetricKeyAttestation
 from idscope.model.document import UNSET, Document, UnsetType, decode, encode_revealing, given
 from idscope.model.enrollment import EnrollmentGroup, IndividualEnrollment
+from idscope.records.searched import searched_columns, searched_columns_of_one_device
 from idscope.secret import Secret
 from idscope.security.sealing import Place, Sealer
 from idscope.storage import EnrollmentGroupRow, EnrollmentRow
@@ -56,6 +57,8 @@ def enrollment_row(service_id: str, record: IndividualRecord, sealer: Sealer) ->
         sealed=sealed,
         created=record.created,
         updated=record.updated,
+        **searched_columns(record.enrollment),
+        **searched_columns_of_one_device(record.enrollment),
     )
 
 
@@ -70,6 +73,7 @@ def group_row(service_id: str, record: GroupRecord, sealer: Sealer) -> Enrollmen
         sealed=sealed,
         created=record.created,
         updated=record.updated,
+        **searched_columns(record.enrollment),
     )
 
 

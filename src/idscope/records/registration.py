@@ -25,6 +25,8 @@ from idscope.storage import RegistrationRow
 # Up to this version the device side always calls a repeated assignment the initial one (observed).
 _LAST_WITHOUT_REPROVISIONED: Final = parse_api_version("2019-03-31")
 
+_WITHOUT_PLACEMENT: Final = frozenset({"failed", "disabled"})  # what is kept of it is not shown
+
 
 class Placement(msgspec.Struct, frozen=True):
     """Where the device stands: kept also while its registration is failed or disabled."""
@@ -81,6 +83,7 @@ def registration_row(service_id: str, record: RegistrationRecord) -> Registratio
         group_id=record.group_id,
         x509=record.x509,
     )
+    shown = record.placement if record.status not in _WITHOUT_PLACEMENT else None
     return RegistrationRow(
         service_id=service_id,
         registration_key=record.registration_key,
@@ -91,6 +94,10 @@ def registration_row(service_id: str, record: RegistrationRecord) -> Registratio
         sealed="",
         created=record.created,
         updated=record.updated,
+        device_id=None if shown is None else shown.device_id,
+        assigned_hub=None if shown is None else shown.host_name.lower(),
+        substatus=None if record.status in _WITHOUT_PLACEMENT else record.substatus,
+        error_code=record.error_code if record.status == "failed" else None,
     )
 
 

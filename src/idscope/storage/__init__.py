@@ -1,5 +1,6 @@
 """What is kept, and the one way to keep it: rows, units of writes, and the store's small interface."""
 
+from idscope.storage.condition import And, Column, Compare, Condition, Not, Or
 from idscope.storage.rows import (
     AccessPolicyRow,
     AttemptRow,
@@ -25,19 +26,25 @@ from idscope.storage.rows import (
     ServerRow,
     key_of,
 )
+from idscope.storage.search import Found, Search
 from idscope.storage.store import ExpectationFailed, Store, StoreUnavailable
 from idscope.storage.unit import Delete, Put, Trim, Unit, Write
 
 __all__ = [
     "AccessPolicyRow",
+    "And",
     "AttemptRow",
     "CaCertificateRow",
     "CertificateThumbprintRow",
+    "Column",
+    "Compare",
+    "Condition",
     "Delete",
     "EmbeddedHubRow",
     "EnrollmentGroupRow",
     "EnrollmentRow",
     "ExpectationFailed",
+    "Found",
     "HubConnectionRow",
     "HubDesiredChangeRow",
     "HubDeviceRow",
@@ -48,11 +55,14 @@ __all__ = [
     "HubTwinRow",
     "Key",
     "LinkedHubRow",
+    "Not",
     "OperationRow",
+    "Or",
     "ProvisioningServiceRow",
     "Put",
     "RegistrationRow",
     "Row",
+    "Search",
     "ServerRow",
     "Store",
     "StoreUnavailable",

@@ -7,15 +7,24 @@ columns of its key in order, and whether its service's revision rises when it ch
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic, TypeVar, dataclass_transform
+from typing import ClassVar, Generic, NamedTuple, TypeVar, dataclass_transform
 
 import msgspec
+
+
+class Searched(NamedTuple):
+    """An index for searches: the service, this column, the rest of the key. What the column does not hold is not in it,
+    nor are rows that hold `but`. A `coarse` one has few values, so that many rows may hold the same."""
+
+    column: str
+    but: str | None = None
+    coarse: bool = False
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """`TABLE` is the table's name; `KEY` its key columns, which are fields of the row, in order; `ORDERS` are further
-    ones, indexed, by which pages may go.
+    ones, indexed, by which pages may go, and `SEARCHED` the indexes for searches, the most telling first.
 
     A row with an `etag` field can be put and deleted on the condition of an etag; others only on absence.
     """
@@ -23,6 +32,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     TABLE: ClassVar[str]
     KEY: ClassVar[tuple[str, ...]]
     ORDERS: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    SEARCHED: ClassVar[tuple[Searched, ...]] = ()
     RAISES_REVISION: ClassVar[bool] = False
 
 
@@ -101,8 +111,27 @@ class EmbeddedHubRow(Row):
 
 
 class EnrollmentRow(Row):
+    """From `device_id` on: what is searched of the document, None where it does not stand there. Booleans are 0 and 1,
+    thumbprints SHA-256 in upper-case hex, references to CA certificates in lower case."""
+
     TABLE = "enrollment"
     KEY = ("service_id", "registration_key")
+    SEARCHED = (
+        Searched("client_primary_thumbprint"),
+        Searched("client_secondary_thumbprint"),
+        Searched("device_id"),
+        Searched("signing_primary_thumbprint"),
+        Searched("signing_secondary_thumbprint"),
+        Searched("client_primary_not_after"),
+        Searched("client_secondary_not_after"),
+        Searched("signing_primary_not_after"),
+        Searched("signing_secondary_not_after"),
+        Searched("primary_ca_reference", coarse=True),
+        Searched("secondary_ca_reference", coarse=True),
+        Searched("provisioning_status", but="enabled", coarse=True),
+        Searched("allocation_policy", coarse=True),
+        Searched("attestation_type", coarse=True),
+    )
     service_id: str
     registration_key: str
     etag: str
@@ -112,10 +141,27 @@ class EnrollmentRow(Row):
     sealed: str
     created: int
     updated: int
+    device_id: str | None = None
+    provisioning_status: str | None = None
+    allocation_policy: str | None = None
+    iot_edge: int | None = None
+    update_hub_assignment: int | None = None
+    migrate_device_data: int | None = None
+    client_primary_thumbprint: str | None = None
+    client_primary_not_after: int | None = None
+    client_secondary_thumbprint: str | None = None
+    client_secondary_not_after: int | None = None
+    signing_primary_thumbprint: str | None = None
+    signing_primary_not_after: int | None = None
+    signing_secondary_thumbprint: str | None = None
+    signing_secondary_not_after: int | None = None
+    primary_ca_reference: str | None = None
+    secondary_ca_reference: str | None = None
 
 
 class EnrollmentGroupRow(Row):
-    """A group decides about ids that it does not name, so every change of one raises the service's revision."""
+    """A group decides about ids that it does not name, so every change of one raises the service's revision. Its
+    columns are an enrollment's; a service has few groups, so that no index is needed to search them."""
 
     TABLE = "enrollment_group"
     KEY = ("service_id", "group_key")
@@ -128,6 +174,17 @@ class EnrollmentGroupRow(Row):
     sealed: str
     created: int
     updated: int
+    provisioning_status: str | None = None
+    allocation_policy: str | None = None
+    iot_edge: int | None = None
+    update_hub_assignment: int | None = None
+    migrate_device_data: int | None = None
+    signing_primary_thumbprint: str | None = None
+    signing_primary_not_after: int | None = None
+    signing_secondary_thumbprint: str | None = None
+    signing_secondary_not_after: int | None = None
+    primary_ca_reference: str | None = None
+    secondary_ca_reference: str | None = None
 
 
 class CertificateThumbprintRow(Row):
@@ -154,12 +211,21 @@ class CaCertificateRow(Row):
 
 
 class RegistrationRow(Row):
-    """The last finished result of a registration."""
+    """The last finished result of a registration. From `device_id` on: what is searched of what the service API shows
+    of it, None where that is not shown; `assigned_hub` in lower case.
+
+    Its indexes cost an assigned device nothing but that of its group: writing one is what the server does most.
+    """
 
     TABLE = "registration"
     KEY = ("service_id", "registration_key")
     BY_GROUP: ClassVar[tuple[str, ...]] = ("service_id", "enrollment_group_key", "registration_key")
     ORDERS = (BY_GROUP,)
+    SEARCHED = (
+        Searched("error_code"),
+        Searched("status", but="assigned"),
+        Searched("enrollment_group_key"),
+    )
     service_id: str
     registration_key: str
     etag: str
@@ -169,6 +235,10 @@ class RegistrationRow(Row):
     sealed: str
     created: int
     updated: int
+    device_id: str | None = None
+    assigned_hub: str | None = None
+    substatus: str | None = None
+    error_code: int | None = None
 
 
 class OperationRow(Row):

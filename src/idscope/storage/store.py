@@ -1,4 +1,4 @@
-"""Owns the interface of a store: five methods and two failures. It must not know any engine, nor any business rule.
+"""Owns the interface of a store, and its two failures. It must not know any engine, nor any business rule.
 
 Every implementation passes the contract suite `idscope.testing.store_contract`.
 """
@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from idscope.errors import ServiceUnavailable
 from idscope.storage.rows import Key, OperationRow, Row
+from idscope.storage.search import Found, Position, Search
 from idscope.storage.unit import Unit
 
 R = TypeVar("R", bound=Row)
@@ -54,6 +55,11 @@ class Store(Protocol):
         """Up to `limit` rows whose key begins with `prefix`, in key order, behind the key tail `after` (the key's
         values following the prefix). `order` is another one of the kind's `ORDERS` to go by instead of its key.
         `backwards`: the last ones first, and `after` is what they come before."""
+        ...
+
+    async def search(self, search: Search[R], behind: Position | None, limit: int, stretch: int) -> Found[R]:
+        """Up to `limit` (one or more) rows of which the search's condition is true, behind a position, in the order of
+        its walk (`walk_of`). At most `stretch` rows are looked at, so there may be fewer, or none, and more to come."""
         ...
 
     async def expired_operations(self, now: int, limit: int) -> list[OperationRow]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import operator
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,6 +28,8 @@ from idscope.storage import (
     Write,
     key_of,
 )
+from idscope.storage.condition import Column, Value, truth
+from idscope.storage.search import Found, Position, Search, walk_of
 from idscope.storage.soundness import require_sound, sound_order
 
 R = TypeVar("R", bound=Row)
@@ -74,6 +77,19 @@ class MemoryStore:
         behind = [row for key, row in found if after is None or is_behind(key[size:], after)]
         return behind[: max(0, limit)]
 
+    async def search(self, search: Search[R], behind: Position | None, limit: int, stretch: int) -> Found[R]:
+        self._require_available()
+        walk = walk_of(search)
+        of_service = (row for row in self._table(walk.kind).values() if row.service_id == search.service_id)  # type: ignore[attr-defined]  # all that are searched have one
+        ahead = sorted(((walk.position_of(row), row) for row in of_service if walk.meets(row)), key=itemgetter(0))
+        if behind is not None:
+            ahead = [each for each in ahead if each[0] > behind]
+        looked_at = ahead if walk.whole else ahead[:stretch]
+        found = [(position, row) for position, met in looked_at if (row := self._found(search, met)) is not None]
+        if len(found) > limit:
+            return Found([row for _, row in found[:limit]], found[limit - 1][0])
+        return Found([row for _, row in found], looked_at[-1][0] if len(looked_at) < len(ahead) else None)
+
     async def expired_operations(self, now: int, limit: int) -> list[OperationRow]:
         self._require_available()
         expired = [row for row in self._table(OperationRow).values() if row.lease_until < now]
@@ -91,6 +107,19 @@ class MemoryStore:
 
     def _table(self, kind: type[R]) -> dict[KeyValues, R]:
         return self._tables.setdefault(kind, {})  # type: ignore[return-value]  # a table holds rows of its kind only
+
+    def _found(self, search: Search[R], met: Row) -> R | None:
+        """The row of the searched kind with the key of the one met, if the condition is true of it."""
+        key = key_of(met).values
+        row = self._table(search.kind).get(key)
+        if row is None or search.condition is None:
+            return row
+        beside = None if search.beside is None else self._table(search.beside).get(key)
+
+        def value_of(column: Column) -> Value | None:
+            return getattr(beside if column.beside else row, column.name, None)
+
+        return row if truth(search.condition, value_of) else None
 
     def _apply_or_undo(self, unit: Unit) -> None:
         self._undo.clear()

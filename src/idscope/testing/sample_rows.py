@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from idscope.storage import (
     AccessPolicyRow,
     AttemptRow,
@@ -33,17 +35,34 @@ def service(*, etag: str = "s1", revision: int = 0) -> ProvisioningServiceRow:
     return ProvisioningServiceRow(service_id=SERVICE, etag=etag, document=b"{}", revision=revision)
 
 
-def registration(key: str, *, etag: str = "e1", document: bytes = b"{}") -> RegistrationRow:
+def enrollment(key: str, *, service_id: str = SERVICE, created: int = 1, **searched: Any) -> EnrollmentRow:
+    return EnrollmentRow(
+        service_id=service_id,
+        registration_key=key,
+        etag="e1",
+        attestation_type="symmetricKey",
+        endorsement_key_hash=None,
+        document=b"{}",
+        sealed="",
+        created=created,
+        updated=2,
+        **searched,
+    )
+
+
+def registration(
+    key: str, *, etag: str = "e1", status: str = "assigned", document: bytes = b"{}", **searched: Any
+) -> RegistrationRow:
     return RegistrationRow(
         service_id=SERVICE,
         registration_key=key,
         etag=etag,
-        status="assigned",
-        enrollment_group_key=None,
+        status=status,
         document=document,
         sealed="",
         created=1,
         updated=2,
+        **{"enrollment_group_key": None, **searched},
     )
 
 
@@ -94,6 +113,11 @@ ONE_OF_EACH: tuple[Row, ...] = (
         sealed="v1",
         created=1_684_537_845_477_793,
         updated=2**62,
+        device_id="Gerät",
+        provisioning_status="disabled",
+        iot_edge=1,
+        migrate_device_data=0,
+        client_primary_not_after=-1,
     ),
     EnrollmentGroupRow(
         service_id=SERVICE,
@@ -107,7 +131,7 @@ ONE_OF_EACH: tuple[Row, ...] = (
     ),
     CertificateThumbprintRow(service_id=SERVICE, thumbprint="00FF", owner="enrollment/x"),
     CaCertificateRow(service_id=SERVICE, name="root-1._", etag="e", document=b'{"name":"Root-1._"}'),
-    registration("ключ-'%_\\", document=bytes(range(256))),
+    registration("ключ-'%_\\", document=bytes(range(256)), device_id="Gerät", error_code=400209),
     operation("r", lease_until=-1),
     attempt("", 5),
     device("Device"),

@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -30,6 +30,7 @@ from idscope.storage import (
     CertificateThumbprintRow,
     Delete,
     EmbeddedHubRow,
+    EnrollmentRow,
     ExpectationFailed,
     HubDeviceRow,
     Key,
@@ -37,6 +38,7 @@ from idscope.storage import (
     ProvisioningServiceRow,
     Put,
     Row,
+    Search,
     Store,
     StoreUnavailable,
     Trim,
@@ -46,19 +48,19 @@ from idscope.storage import (
 from idscope.storage.rows import EVERY_ROW
 from idscope.testing.sample_rows import ONE_OF_EACH, SERVICE, attempt, device, operation, registration, service
 
-AsyncTest = Callable[["StoreContract", Store], Awaitable[None]]
+C = TypeVar("C", bound="StoreContract")
 
 
-def on_a_new_store(test: AsyncTest) -> Callable[[StoreContract], None]:
+def on_a_new_store(test: Callable[[C, Store], Awaitable[None]]) -> Callable[[C], None]:
     """Runs a test on a new, empty store in a folder and an event loop of its own."""
 
-    async def within(contract: StoreContract) -> None:
+    async def within(contract: C) -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with contract.new_store(Path(folder)) as store, asyncio.timeout(60):
                 await test(contract, store)
 
     @functools.wraps(test)
-    def run(self: StoreContract) -> None:
+    def run(self: C) -> None:
         asyncio.run(within(self))
 
     del run.__dict__["__wrapped__"]  # pytest would take `store` for the name of a fixture
@@ -442,6 +444,7 @@ class StoreContract(ABC):
             lambda: store.commit(Unit.of(Put(device("d")))),
             lambda: store.fetch([key_of(device("d"))]),
             lambda: store.page(HubDeviceRow, ("h",), None, 1),
+            lambda: store.search(Search(kind=EnrollmentRow, service_id=SERVICE), None, 1, 1),
             lambda: store.expired_operations(1, 1),
             store.check,
         ):

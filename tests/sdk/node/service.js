@@ -60,6 +60,6 @@ module.exports = {
   get_state: (a) => body(service(a).getDeviceRegistrationState(a.id)),
   delete_state: (a) => service(a).deleteDeviceRegistrationState(a.id, a.if_match),
   query_states: (a) => pagesOf(
-    service(a).createEnrollmentGroupDeviceRegistrationStateQuery({ query: '*' }, a.id, a.page_size),
+    service(a).createEnrollmentGroupDeviceRegistrationStateQuery({ query: a.query || '*' }, a.id, a.page_size),
   ),
 };

@@ -47,6 +47,17 @@ def code(answer):
     return answer.status, answer.json()["errorCode"]
 
 
+@pytest.mark.parametrize("slot", ["primary", "secondary"])
+def test_a_reference_to_a_ca_certificate_is_any_name_but_not_of_any_length(slot):
+    async def inside(app):
+        for length, status in ((1025, 400), (1024, 200)):
+            references = {"caReferences": {slot: "ж" * length}}
+            asked = group("by-ca", attestation={"type": "x509", "x509": references})
+            assert (await put(app, asked)).status == status
+
+    with_application(inside)
+
+
 def test_a_group_is_made_read_updated_and_deleted():
     async def inside(app):
         created = (await put(app, group("My-Group", iotHubs=["h.net"]))).json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,12 +11,27 @@ from pathlib import Path
 import pytest
 
 from idscope.model.etag import ABSENT, ANYTHING, PRESENT, Matches
-from idscope.storage import AttemptRow, Delete, HubDeviceRow, OperationRow, Put, Row, Trim, key_of
+from idscope.storage import (
+    AttemptRow,
+    Delete,
+    EnrollmentRow,
+    HubDeviceRow,
+    OperationRow,
+    Put,
+    RegistrationRow,
+    Row,
+    Search,
+    Trim,
+    key_of,
+)
+from idscope.storage.condition import And, Column, Compare, Defined, Not, OneOf, Or
 from idscope.storage.rows import EVERY_ROW
+from idscope.storage.search import Walk, walk_of
 from idscope.storage.sql.migration import bring_up_to_date, landed_migrations
+from idscope.storage.sql.search_statements import select_end_of_stretch, select_found
 from idscope.storage.sql.sqlite_store import HealthRow
 from idscope.storage.sql.statements import SELECT_EXPIRED_OPERATIONS, select_by_key, select_page, statement_of
-from idscope.testing.sample_rows import ONE_OF_EACH, device
+from idscope.testing.sample_rows import ONE_OF_EACH, device, enrollment, registration
 
 
 @pytest.fixture
@@ -79,6 +95,115 @@ def test_what_is_searched_has_an_index(schema: sqlite3.Connection) -> None:
         plan = plan_of(schema, f"SELECT * FROM {table} WHERE service_id = 's' AND {column} = {value}")
         assert f"{table}_" in plan
         assert f"{column}=?" in plan
+
+
+TEXT_OR_NUMBER = {"str": "a", "int": 1}
+
+
+def searches(row: type[Row], *, beside: bool) -> Iterator[Search[Row]]:
+    """One for each index: by a value, from one on, and up to one."""
+    kind, other = (EnrollmentRow, row) if beside else (row, None)
+    for index in row.SEARCHED:
+        column = Column(index.column, beside)
+        value = TEXT_OR_NUMBER[held_in(row, index.column)]
+        for operator in ("=", ">", "<="):
+            leaves_out = [] if index.but is None else [Compare(column, "!=", index.but)]
+            condition = And((Compare(column, operator, value), *leaves_out, Compare(Column("created"), ">", 0)))
+            yield Search(kind=kind, service_id="s", condition=condition, beside=other)
+
+
+@pytest.fixture(params=["empty", "filled, analyzed"])
+def planned(request: pytest.FixtureRequest, schema: sqlite3.Connection) -> sqlite3.Connection:
+    """A database whose planner knows nothing, and one whose planner knows what an operator's ANALYZE found."""
+    if request.param != "empty":
+        for number in range(400):
+            searched = {"device_id": f"d{number}", "client_primary_not_after": number, "allocation_policy": "static"}
+            rows = [
+                enrollment(f"{number}", provisioning_status="disabled", **searched),
+                registration(f"{number}", status="failed", error_code=number, enrollment_group_key="g"),
+            ]
+            for row in rows:
+                schema.execute(*statement_of(Put(row))[:2])
+        schema.execute("ANALYZE")
+    return schema
+
+
+@pytest.mark.parametrize(("row", "beside"), [(EnrollmentRow, False), (RegistrationRow, False), (RegistrationRow, True)])
+def test_a_search_walks_the_index_of_its_column(planned: sqlite3.Connection, row: type[Row], beside: bool) -> None:
+    """On its first stretch and on those behind, up to the end of one or not: it neither scans nor sorts, and begins
+    and ends at the very positions."""
+    found = list(searches(row, beside=beside))
+    assert found
+    for search in found:
+        walk = walk_of(search)
+        assert walk.kind is row
+        position = tuple(TEXT_OR_NUMBER[held_in(row, name)] for name in walk.tail)
+        for behind, upto in itertools.product((None, position), repeat=2):
+            first, *others = plan_of(planned, select_found(search, walk, behind, upto, 9).sql).splitlines()
+            assert_walked(first, walk, behind, upto)
+            assert len(others) == beside
+            for line in others:
+                assert line.startswith("SEARCH f USING INDEX sqlite_autoindex_enrollment_1 (service_id=? AND regis")
+        for behind in (None, position):
+            (only,) = plan_of(planned, select_end_of_stretch(walk, "s", behind, 9).sql).splitlines()
+            assert_walked(only, walk, behind, None)
+
+
+def held_in(row: type[Row], column: str) -> str:
+    return "str" if "str" in str(row.__annotations__[column]) else "int"
+
+
+def assert_walked(plan: str, walk: Walk, behind: object, upto: object) -> None:
+    assert plan.startswith("SEARCH w USING ")
+    assert f"INDEX {walk.kind.TABLE}_{walk.column.replace('_key', '')} (service_id=?" in plan
+    both = f"({walk.column},registration_key)"
+    assert (f"{both}>(?,?)" in plan) is (behind is not None)
+    assert (f"{both}<(?,?)" in plan) is (upto is not None)
+
+
+def test_each_searched_column_has_an_index_that_holds_the_key_too(schema: sqlite3.Connection) -> None:
+    for kind in EVERY_ROW:
+        for index in kind.SEARCHED:
+            name = f"{kind.TABLE}_{index.column.replace('_key', '')}"
+            columns = [column for *_, column in schema.execute(f"PRAGMA index_info({name})")]
+            assert columns == [kind.KEY[0], index.column, *kind.KEY[1:]]
+            (sql,) = schema.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+            nullable = "None" in str(kind.__annotations__[index.column])
+            only = (
+                f"{index.column} <> '{index.but}'" if index.but else f"{index.column} IS NOT NULL" if nullable else ""
+            )
+            assert sql.partition(" WHERE ")[2] == only or " ".join(sql.split()).partition(" WHERE ")[2] == only
+
+
+def test_a_search_that_no_index_serves_walks_the_key(schema: sqlite3.Connection) -> None:
+    for condition in (None, Compare(Column("iot_edge"), "=", 1), Not(Compare(Column("device_id"), "=", "a"))):
+        search = Search(kind=EnrollmentRow, service_id="s", condition=condition, beside=RegistrationRow)
+        walk = walk_of(search)
+        for query in (select_found(search, walk, ("a",), ("b",), 9), select_end_of_stretch(walk, "s", ("a",), 9)):
+            plan = plan_of(schema, query.sql)
+            assert "INDEX sqlite_autoindex_enrollment_1 (service_id=? AND registration_key>?" in plan
+            assert len(plan.splitlines()) == 1
+
+
+def test_the_row_beside_is_found_by_its_key(schema: sqlite3.Connection) -> None:
+    condition = Not(Defined(Column("status", beside=True)))
+    search = Search(kind=EnrollmentRow, service_id="s", condition=condition, beside=RegistrationRow)
+    first, second = plan_of(schema, select_found(search, walk_of(search), None, None, 9).sql).splitlines()
+    assert first.startswith("SEARCH w USING INDEX sqlite_autoindex_enrollment_1 (service_id=?")
+    assert second.startswith(
+        "SEARCH b USING INDEX sqlite_autoindex_registration_1 (service_id=? AND registration_key=?)"
+    )
+
+
+def test_a_value_never_stands_in_the_text_of_a_search() -> None:
+    condition = Or((Compare(Column("device_id"), "=", "x'; DROP"), OneOf(Column("created"), (77, 78))))
+    search = Search(kind=EnrollmentRow, service_id="s", condition=condition)
+    sql, values = select_found(search, walk_of(search), None, None, 9)
+    assert sql.endswith(
+        "WHERE w.service_id = ? AND w.registration_key IS NOT NULL AND ((w.device_id = ?) OR (w.created IN (?, ?)))"
+        " IS TRUE ORDER BY w.registration_key LIMIT ?"
+    )
+    assert values == ("s", "x'; DROP", 77, 78, 9)
 
 
 def test_each_expectation_is_one_statement() -> None:

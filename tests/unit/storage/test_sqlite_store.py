@@ -14,10 +14,22 @@ import msgspec
 import pytest
 
 from idscope.model.etag import ABSENT
-from idscope.storage import ExpectationFailed, HubDeviceRow, HubTwinRow, Put, StoreUnavailable, Unit, key_of
+from idscope.storage import (
+    Column,
+    Compare,
+    EnrollmentRow,
+    ExpectationFailed,
+    HubDeviceRow,
+    HubTwinRow,
+    Put,
+    Search,
+    StoreUnavailable,
+    Unit,
+    key_of,
+)
 from idscope.storage.sql import CannotOpenStore, SqliteStore, open_store
 from idscope.storage.sql.writer import BATCH_LIMIT
-from idscope.testing.sample_rows import device
+from idscope.testing.sample_rows import SERVICE, device, enrollment
 
 
 @asynccontextmanager
@@ -343,5 +355,34 @@ def test_what_the_engine_takes_back_whole_is_acknowledged_to_none(tmp_path: Path
             assert isinstance(outcomes[2], StoreUnavailable)
             assert "full" in outcomes[2].reason
             await store.commit(Unit.of(Put(device("e"))))
+
+    run(test)
+
+
+def test_searches_leave_the_loop_to_others_after_each_stretch(tmp_path: Path) -> None:
+    """However many search at once: between two stretches, whoever else is ready comes first."""
+
+    async def test() -> None:
+        async with opened(tmp_path / "store.db") as store:
+            await store.commit(Unit(tuple(Put(enrollment(f"{number:03}")) for number in range(100))))
+            search = Search(kind=EnrollmentRow, service_id=SERVICE, condition=Compare(Column("iot_edge"), "=", 1))
+            order: list[str] = []
+
+            async def go_through() -> None:
+                behind = None
+                while True:
+                    behind = (await store.search(search, behind, 5, 10)).behind
+                    order.append("search")
+                    if behind is None:
+                        return
+
+            async def others() -> None:
+                while len(order) < 60 or "search" in order[-9:]:
+                    order.append("other")
+                    await asyncio.sleep(0)
+
+            await asyncio.gather(go_through(), go_through(), go_through(), others())
+            assert order.count("search") == 30
+            assert "search,search" not in ",".join(order)
 
     run(test)

@@ -13,7 +13,7 @@ from idscope.directory import Right
 from idscope.enrollments import Enrollments, run_bulk_operation
 from idscope.enrollments.attestation import with_keys
 from idscope.enrollments.faces import after_get, after_put, in_query
-from idscope.enrollments.query import page_size, read_continuation
+from idscope.enrollments.query import page_size
 from idscope.frontends.http.answers import Answer
 from idscope.frontends.http.operations import DEVICE_BODY_LIMIT, Api, Operation, Request
 from idscope.frontends.http.service_answers import (
@@ -69,8 +69,8 @@ class EnrollmentResource(msgspec.Struct, frozen=True, kw_only=True):
     async def query(self, service: Any, request: Request) -> Answer:
         enrollments = self.use_case(service)
         size = page_size(request.headers.get("x-ms-max-item-count"))
-        after = read_continuation(request.headers.get("x-ms-continuation"))
-        page = await enrollments.query(service_id_of(request), request.body.query, after, size)
+        continuation = request.headers.get("x-ms-continuation")
+        page = await enrollments.query(service_id_of(request), request.body.query, continuation, size)
         shown = [in_query(record, request.api_version) for record in page.records]
         return page_answer(shown, enrollments.kind.item_type, page.continuation)
 

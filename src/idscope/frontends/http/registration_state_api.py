@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from idscope.directory import Right
-from idscope.enrollments.query import page_size, read_continuation
+from idscope.enrollments.query import page_size
 from idscope.frontends.http.answers import Answer
 from idscope.frontends.http.operations import DEVICE_BODY_LIMIT, Api, Operation, Request
 from idscope.frontends.http.service_answers import (
@@ -16,6 +16,8 @@ from idscope.frontends.http.service_answers import (
     service_answer,
     service_id_of,
 )
+from idscope.model.document import given
+from idscope.model.enrollment import RegistrationQuerySpecification
 from idscope.model.etag import parse_if_match
 from idscope.model.registration import DeviceRegistrationState
 from idscope.records import registration_state
@@ -33,10 +35,11 @@ async def delete_registration(service: Any, request: Request) -> Answer:
 
 
 async def query_registrations(service: Any, request: Request) -> Answer:
-    """quirk: Node sends a query document here, the specification and the CLI send none; it is not read."""
+    """quirk: Node sends a query document here, the specification and the CLI send none."""
     size = page_size(request.headers.get("x-ms-max-item-count"))
-    after = read_continuation(request.headers.get("x-ms-continuation"))
-    page = await service.registrations.of_group(service_id_of(request), request.path["id"], after, size)
+    continuation = request.headers.get("x-ms-continuation")
+    query = "" if request.body is None else given(request.body.query) or ""
+    page = await service.registrations.of_group(service_id_of(request), request.path["id"], query, continuation, size)
     shown = [registration_state(record) for record in page.records]
     return page_answer(shown, "DeviceRegistration", page.continuation)
 
@@ -70,6 +73,7 @@ REGISTRATION_STATE_ROWS: Final = (
         path="/registrations/{id}/query",
         handler=query_registrations,
         right=Right.REGISTRATION_STATUS_READ,
+        request_type=RegistrationQuerySpecification,
         body_limit=DEVICE_BODY_LIMIT,
         request_headers=PAGING_REQUEST_HEADERS,
         responses={200: list[DeviceRegistrationState]},

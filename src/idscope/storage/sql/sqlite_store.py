@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from idscope.storage.rows import Key, OperationRow, Row
+from idscope.storage.search import Found, Position, Search, walk_of
 from idscope.storage.soundness import require_sound, sound_order
 from idscope.storage.sql.checkpoint import WAL_LIMIT, CheckpointThread
 from idscope.storage.sql.dialect_sqlite import BEGIN_READ, connect, translated
 from idscope.storage.sql.migration import bring_up_to_date, landed_migrations
+from idscope.storage.sql.search_statements import select_end_of_stretch, select_found
 from idscope.storage.sql.statements import (
     SELECT_EXPIRED_OPERATIONS,
     select_by_key,
@@ -47,6 +49,7 @@ class SqliteStore:
 
     def __init__(self, database: Path, *, queue_limit: int = QUEUE_LIMIT, wal_limit: int = WAL_LIMIT) -> None:
         self._closed = False
+        self._search_turn = asyncio.Lock()
         self._reader = connect(database, read_only=True)
         self._checkpoint = CheckpointThread(database, wal_limit=wal_limit)
         self._writer = Writer(database, queue_limit=queue_limit, wal_grew=self._checkpoint.wal_grew)
@@ -71,6 +74,12 @@ class SqliteStore:
         columns = sound_order(kind, order)
         sql = select_page(kind, columns, len(prefix), behind=after is not None, backwards=backwards)
         return self._read(self._select, kind, sql, (*prefix, *(after or ()), max(0, limit)))
+
+    async def search(self, search: Search[R], behind: Position | None, limit: int, stretch: int) -> Found[R]:
+        """One at a time, each after whatever else is ready to run: the loop waits for one stretch, never for many."""
+        async with self._search_turn:
+            await asyncio.sleep(0)
+            return self._read(self._found, search, behind, limit, stretch)
 
     async def expired_operations(self, now: int, limit: int) -> list[OperationRow]:
         return self._read(self._select, OperationRow, SELECT_EXPIRED_OPERATIONS, (now, max(0, limit)))
@@ -109,6 +118,17 @@ class SqliteStore:
         kind: type[Row] = key.kind
         values = self._reader.execute(select_by_key(kind), key.values).fetchone()
         return None if values is None else kind(*values)
+
+    def _found(self, search: Search[R], behind: Position | None, limit: int, stretch: int) -> Found[R]:
+        """A walk that finds all it meets is bounded by the limit; any other, by where the stretch ends."""
+        walk, upto = walk_of(search), None
+        if not walk.whole:
+            end = self._reader.execute(*select_end_of_stretch(walk, search.service_id, behind, stretch)).fetchall()
+            upto = end[0] if len(end) > 1 else None
+        found = self._reader.execute(*select_found(search, walk, behind, upto, limit + 1)).fetchall()
+        make, width = cast("Callable[..., R]", search.kind), len(walk.tail)
+        rows = [make(*values[width:]) for values in found[:limit]]
+        return Found(rows, found[limit - 1][:width] if len(found) > limit else upto)
 
     def _select(self, kind: type[R], sql: str, values: tuple[Any, ...]) -> list[R]:
         make = cast("Callable[..., R]", kind)  # a row's class takes its columns in their order

@@ -63,6 +63,7 @@ class Cause(Enum):
     TOKEN_KEY_NAME = ("token-key-name", Step.RESOURCE)
     TOO_MANY_FAILED_TRIES = ("too-many-failed-tries", Step.LIMIT)
     SIGNED_WITH_UNKNOWN_KEY = ("signed-with-unknown-key", Step.SIGNATURE)
+    FITS_NO_GROUP = ("fits-no-group", Step.SIGNATURE)
     SIGNED_WITH_GROUP_KEY = ("signed-with-group-key", Step.SIGNATURE)
     SIGNED_FOR_OTHER_SPELLING = ("signed-for-other-spelling", Step.SIGNATURE)
     SIGNED_WITH_KEY_AS_TEXT = ("signed-with-key-as-text", Step.SIGNATURE)

@@ -96,7 +96,7 @@ def _no_group(claim: Claim, candidates: Candidates) -> Reason:
     if not candidates.groups:
         return Reason(Cause.NOT_ENROLLED, f"{nobody}, and there is no symmetric-key group")
     text = f"{nobody}, and no symmetric-key group derives the key that made the signature"
-    return Reason(Cause.SIGNED_WITH_UNKNOWN_KEY, text)
+    return Reason(Cause.FITS_NO_GROUP, text, {"registration_id": claim.registration_id})
 
 
 def presented_token(claim: Claim) -> SasToken:

@@ -38,8 +38,10 @@ ADVICE: Final[Mapping[Cause, str]] = {
     Cause.TOKEN_KEY_NAME: "Leave skn out of the token, or set it to 'registration'.",
     Cause.TOO_MANY_FAILED_TRIES: "Find the devices at this address whose keys fit no group: their attempts stand here "
     "too. The setting failed_group_tries_per_minute says how many are let pass.",
-    Cause.SIGNED_WITH_UNKNOWN_KEY: "Compare the key on the device with the enrollment's keys; a key that was replaced "
-    "does not count any more. A key of a group's device: idscope device-key GROUP_KEY {registration_id}.",
+    Cause.SIGNED_WITH_UNKNOWN_KEY: "Compare the key on the device with the enrollment's keys; one that was replaced "
+    "does not count any more.",
+    Cause.FITS_NO_GROUP: "Enroll the device by itself, or compare its key with the one that its group derives: idscope "
+    "device-key GROUP_KEY {registration_id}. A group's key that was replaced does not count any more.",
     Cause.SIGNED_WITH_GROUP_KEY: "Put the derived key on the device: idscope device-key GROUP_KEY {registration_id}. "
     "The group's own key belongs on no device.",
     Cause.SIGNED_FOR_OTHER_SPELLING: "Derive the key from the id exactly as the device sends it, or from that in lower "

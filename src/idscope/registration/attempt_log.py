@@ -27,6 +27,7 @@ from idscope.registration.unfinished import UnfinishedRegistration
 
 _log = structlog.get_logger(__name__)
 
+_WORTH_A_LOOK: Final = frozenset({Cause.SIGNED_WITH_UNKNOWN_KEY.word, Cause.FITS_NO_GROUP.word})
 LOOKS_PER_SECOND: Final = 10
 """A look takes up to 10 ms where there are a hundred groups."""
 
@@ -47,7 +48,7 @@ class AttemptLog:
         kind: MatchedKind | None = None if matched is None else "group" if refused.by_group else "individual"
         run = Run(claim, service_id, "authenticate", started, matched, kind)
         attempt = run.attempt("refused", self._clock.now(), error=refused.error)
-        if attempt.cause == Cause.SIGNED_WITH_UNKNOWN_KEY.word and self._may_look():
+        if attempt.cause in _WORTH_A_LOOK and self._may_look():
             bare = msgspec.structs.replace(claim, chain=(), tpm=None)  # what waits here is bounded in size too
             self._recorder.record(attempt, partial(self._look_again, bare))
         else:

@@ -29,6 +29,7 @@ _SITE_BITS: Final = 64  # of IPv6: what one customer has
 # What is left of a refusal where no group let the device in.
 _FITS_NO_GROUP: Final = frozenset(
     {
+        Cause.FITS_NO_GROUP,
         Cause.SIGNED_WITH_UNKNOWN_KEY,
         Cause.NOT_ENROLLED,
         Cause.TOKEN_INSTEAD_OF_CERTIFICATE,

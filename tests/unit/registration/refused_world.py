@@ -393,9 +393,9 @@ REFUSALS = (
         "a key that no group derives",
         lambda w: w.signed("new", STRANGE_KEY),
         UNAUTHORIZED,
-        "signed-with-unknown-key",
+        "fits-no-group",
         ("no individual enrollment has the registration id 'new'", "no symmetric-key group"),
-        "was replaced",
+        "idscope device-key GROUP_KEY new. A group's key that was replaced",
         registration_id="new",
     ),
     _row(

@@ -217,7 +217,7 @@ def test_only_so_many_refusals_a_second_are_looked_at_again() -> None:
     first, [later] = asyncio.run(play(scenario))
     causes = [one["cause"] for one in first]
     assert causes.count("signed-with-group-key") == LOOKS_PER_SECOND
-    assert causes.count("signed-with-unknown-key") == 5
+    assert causes.count("fits-no-group") == 5
     assert later["cause"] == "signed-with-group-key"
 
 

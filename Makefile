@@ -71,7 +71,7 @@ clean: ## Remove everything that was installed or made, but no data
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 test-tools:
-	@PYTHON=$(PYTHON) scripts/system-packages venv compiler headers node nginx mosquitto openssl
+	@PYTHON=$(PYTHON) scripts/system-packages venv compiler headers node nginx mosquitto openssl tpm
 
 $(VENV):
 	@PYTHON=$(PYTHON) scripts/system-packages venv

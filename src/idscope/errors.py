@@ -104,6 +104,17 @@ class Unauthorized(ProvisioningError):
     default_message = "Unauthorized"
 
 
+class TpmChallenged(Unauthorized):
+    """A TPM is asked to prove itself: `authentication_key` (Base64) is for it alone; clients expect both members."""
+
+    default_message = "Authorization required"
+
+    def __init__(self, authentication_key: str = "", key_name: str = "registration") -> None:
+        super().__init__(reason="a TPM was challenged")
+        self.authentication_key = authentication_key
+        self.key_name = key_name
+
+
 class InvalidCertificate(Unauthorized):
     default_message = "Invalid certificate."
 

@@ -25,6 +25,8 @@ class Step(Enum):
     EXPIRY = "expiry"
     CERTIFICATES = "form of the certificates"
     COMMON_NAME = "common name"
+    ENDORSEMENT_KEY = "endorsement key"
+    NONCE = "nonce"
     ENROLLED = "enrollment of the chain"
     AUTHORITY = "verified CA"
     VALIDITY = "rules for certificates"
@@ -36,13 +38,14 @@ class Step(Enum):
 
 _FIRST: Final = (Step.ID_SCOPE, Step.REGISTRATION_ID, Step.MECHANISM)
 _BY_TOKEN: Final = (*_FIRST, Step.TOKEN, Step.RESOURCE, Step.SIGNATURE, Step.EXPIRY)
+_BY_TPM: Final = (*_FIRST, Step.ENDORSEMENT_KEY, Step.TOKEN, Step.RESOURCE, Step.EXPIRY, Step.NONCE)
 _THROTTLED: Final = (*_FIRST, Step.TOKEN, Step.RESOURCE, Step.LIMIT)
 _BY_CHAIN: Final = (*_FIRST, Step.CERTIFICATES, Step.COMMON_NAME, Step.ENROLLED, Step.AUTHORITY, Step.VALIDITY)
 
 
 def passed_before(refused: Step) -> tuple[str, ...]:
     """The steps that a credential had behind it when one refused; those after the proof are told as they happen."""
-    order = next((order for order in (_BY_TOKEN, _BY_CHAIN, _THROTTLED) if refused in order), ())
+    order = next((order for order in (_BY_TOKEN, _BY_CHAIN, _BY_TPM, _THROTTLED) if refused in order), ())
     return tuple(step.value for step in takewhile(lambda step: step is not refused, order))
 
 
@@ -83,6 +86,10 @@ class Cause(Enum):
     CERTIFICATE_NOT_YET_VALID = ("certificate-not-yet-valid", Step.VALIDITY)
     CERTIFICATE_WEAK = ("certificate-weak", Step.VALIDITY)
     CERTIFICATE_AGAINST_RULES = ("certificate-against-rules", Step.VALIDITY)
+    TPM_NOT_OVER_THIS_WIRE = ("tpm-not-over-this-wire", Step.MECHANISM)
+    TPM_KEY_UNUSABLE = ("tpm-key-unusable", Step.ENDORSEMENT_KEY)
+    TPM_KEY_DIFFERS = ("tpm-key-differs", Step.ENDORSEMENT_KEY)
+    TPM_NONCE_DIFFERS = ("tpm-nonce-differs", Step.NONCE)
     CSR_NOT_SIGNED = ("csr-not-signed", Step.REQUEST)
     REGISTERS_ALREADY = ("registers-already", Step.REQUEST)
     ENROLLMENT_CHANGED = ("enrollment-changed", Step.ENROLLMENT)

@@ -4,6 +4,7 @@ know how a capture is served, nor what the answers should be."""
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -22,10 +23,15 @@ from idscope.events import Wire
 from idscope.testing.application import Application
 from idscope.testing.certificates import CertificateMaker
 from idscope.testing.manual_clock import ManualClock
+from idscope.testing.software_tpm import SoftwareTpm
 
 DIRECTORY = Path(__file__).parent
 # Any 32 bytes: the devices' own keys are not known.
 KEY = base64.b64encode(hashlib.sha256(b"the key of a test").digest()).decode()
+
+# TPM2B_PUBLIC: size, RSA, SHA-256, attributes
+_ENDORSEMENT_KEY = re.compile(rb"\x01\x3a\x00\x01\x00\x0b\x00\x03\x00\xb2.{306}", re.DOTALL)
+_STORAGE_ROOT_KEY = re.compile(rb"\x01\x1a\x00\x01\x00\x0b\x00\x03\x04\x72.{274}", re.DOTALL)
 
 _TOKEN = re.compile(
     rb"SharedAccessSignature sr=(?P<sr>[^&\s]+)&sig=(?P<sig>[^&]+)&(?:skn=registration&)?se=(?P<se>\d{10})"
@@ -40,7 +46,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sdk: Literal["C", "Java", "Node", "Python"]
     scenario: str
     proof: Literal["symmetricKey", "x509", "tpm", "none"]
-    verdict: Literal["assigned", "let in", "hub", "silent", "404000", "401002", "not offered"]
+    verdict: Literal["assigned", "let in", "challenged", "hub", "silent", "404000"]
     ends: Literal["disconnect", "open"] = "disconnect"
 
 
@@ -119,6 +125,18 @@ def clock_for(certificate: CertificateMaker | None) -> ManualClock:
     if certificate is None:
         return ManualClock()
     return ManualClock(from_datetime(certificate.certificate.not_valid_before_utc) + MICROSECONDS)
+
+
+@functools.cache
+def tpm_of(capture: Capture) -> SoftwareTpm | None:
+    """A TPM in the place of the device's; what it took in last is forgotten."""
+    return SoftwareTpm() if capture.row.proof == "tpm" else None
+
+
+def with_keys_of(tpm: SoftwareTpm, data: bytes) -> bytes:
+    """The bytes with the keys of this TPM, of the same length. In JSON they stay: over AMQP nobody reads them there."""
+    data = _ENDORSEMENT_KEY.sub(lambda _: base64.b64decode(tpm.endorsement_key), data)
+    return _STORAGE_ROOT_KEY.sub(lambda _: base64.b64decode(tpm.storage_root_key), data)
 
 
 async def enroll(

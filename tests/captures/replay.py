@@ -14,6 +14,7 @@ from captured import Capture, Row, load_captures
 from idscope.frontends.http.front_end import HttpFrontEnd
 from idscope.frontends.websocket import WebSocketEndpoints
 from idscope.testing.application import Application
+from idscope.testing.software_tpm import SoftwareTpm
 
 PATIENCE = 10.0
 
@@ -60,6 +61,15 @@ def split_requests(stream: bytes) -> Iterable[bytes]:
 def with_operation_id(request: bytes, operation_id: str) -> bytes:
     """The request asking for the operation that this server made, not for the stand-in's."""
     return _OPERATION.sub(operation_id.encode(), request, count=1)
+
+
+def with_tpm(request: bytes, tpm: SoftwareTpm) -> bytes:
+    """The request with the keys of this TPM."""
+    head, end, body = request.partition(b"\r\n\r\n")
+    for member, key in tpm.document.items():
+        body = re.sub(rb'(?<="%b":")[^"]+' % member.encode(), key.encode(), body)  # one client escapes each slash
+    head = _CONTENT_LENGTH.sub(lambda found: found[0][: -len(found[1])] + b"%d" % len(body), head)
+    return head + end + body
 
 
 @dataclass(frozen=True)

@@ -4,25 +4,27 @@ for every answer. It must not know how the server reaches an answer."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from captured import KEY, certificate_of, clock_for, enroll, load_captures, sign_anew
-from replay import Answered, Connection, Replay, load_connections, split_requests, with_operation_id
+from captured import KEY, certificate_of, clock_for, enroll, load_captures, sign_anew, tpm_of
+from replay import Answered, Connection, Replay, load_connections, split_requests, with_operation_id, with_tpm
 
 from idscope.frontends.websocket import WebSocketEndpoints
 from idscope.registration import WorkflowSettings
 from idscope.testing.application import ID_SCOPE, Application
 from idscope.testing.fake_hub import FakeHubConnector, FaultyHubConnector
+from idscope.testing.software_tpm import SoftwareTpm
 
 CONNECTIONS = load_connections()
 ACCEPTED = [one for one in CONNECTIONS if one.row.verdict == "assigned"]
 SIGNED = [one for one in ACCEPTED if one.row.proof == "symmetricKey"]
 NO_SUCH_PATH = [one for one in load_captures("MqttWs", "AmqpWs") if one.row.verdict == "404000"]
-ENDORSEMENT_KEY = re.search(rb'"endorsementKey":"([^"]+)"', b"".join(one.requests[0] for one in CONNECTIONS))
+TPMS = [one for one in CONNECTIONS if one.row.proof == "tpm"]
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 OPERATION_ID = re.compile(r"[A-Za-z0-9.-]+\Z")  # three clients do not percent-encode it
 TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,7})?Z\Z")
@@ -32,20 +34,29 @@ def by_name(one: Connection) -> str:
     return one.name
 
 
-def endorsement_key(connection: Connection) -> str:
-    """Of the captured TPM; empty where the device has none."""
-    if connection.row.proof != "tpm":
-        return ""
-    assert ENDORSEMENT_KEY
-    return ENDORSEMENT_KEY[1].decode().replace("\\/", "/")
-
-
-def registering(connection: Connection) -> bytes:
-    """The scenario's first request: a client that polls on another connection registered on an earlier one."""
+def earlier(connection: Connection) -> list[bytes]:
+    """What the client asked on earlier connections of the same scenario, if this one depends on it: one that polls
+    registered before, a TPM was challenged before."""
+    if connection.requests[0].startswith(b"PUT ") and connection.row.proof != "tpm":
+        return []
     same = [one for one in CONNECTIONS if one.group == connection.group and one.row.scenario == connection.row.scenario]
-    request = same[0].requests[0]
-    assert request.startswith(b"PUT ")
-    return request
+    before = same[: same.index(connection)]
+    return [request for one in before for request in one.requests if request.startswith(b"PUT ")]
+
+
+def proved(request: bytes, expiry: int, tpm: SoftwareTpm | None) -> bytes:
+    """With a token of the test's key, or of what the TPM was challenged with."""
+    if tpm is None:
+        return sign_anew(request, expiry)
+    return sign_anew(with_tpm(request, tpm), expiry, base64.b64encode(tpm.key).decode())
+
+
+def take_in(answer: Answered, tpm: SoftwareTpm | None) -> bool:
+    """Whether the answer is a TPM's challenge; what is in it is in the TPM then."""
+    if tpm is None or answer.status != 401 or "authenticationKey" not in answer.json():
+        return False
+    tpm.activate(base64.b64decode(answer.json()["authenticationKey"]))
+    return True
 
 
 async def replay(
@@ -55,24 +66,26 @@ async def replay(
     cut: Callable[[bytes], Iterable[bytes]] | None = None,
     enrolled: bool = True,
 ) -> list[tuple[bytes, Answered]]:
-    """All requests of the connection with their answers."""
+    """All requests of the connection with their answers; not those by which a TPM was challenged."""
     answers = []
-    certificate = certificate_of(connection.capture)
+    certificate, tpm = certificate_of(connection.capture), tpm_of(connection.capture)
     chain = certificate.der_chain() if certificate else ()
     async with Application(clock=clock_for(certificate), settings=settings) as app:
         if enrolled:
-            await enroll(app, connection.row.scenario, certificate, endorsement_key(connection))
+            await enroll(app, connection.row.scenario, certificate, tpm.endorsement_key if tpm else "")
         operation_id = ""
-        if not connection.requests[0].startswith(b"PUT "):
-            with Replay(app, chain) as first:
-                answer = await first.ask(sign_anew(registering(connection), app.expiry))
+        with Replay(app, chain) as before:
+            for request in earlier(connection):
+                answer = await before.ask(proved(request, app.expiry, tpm))
+                take_in(answer, tpm)
                 operation_id = answer.json().get("operationId", "")
                 await finish(app)
         with Replay(app, chain) as wire:
             for request in connection.requests:
-                sent = with_operation_id(sign_anew(request, app.expiry), operation_id or "5.0.0")
+                sent = with_operation_id(proved(request, app.expiry, tpm), operation_id or "5.0.0")
                 answer = await wire.ask(sent, cut)
-                answers.append((request, answer))
+                if not take_in(answer, tpm):
+                    answers.append((request, answer))
                 operation_id = answer.json().get("operationId", operation_id)
                 await finish(app)
             assert not wire.closed, "every client keeps its connection"
@@ -216,10 +229,40 @@ def test_pipelined_requests_of_one_client_are_answered_in_order() -> None:
     assert statuses == [202, 404, 404]  # the polls ask for the stand-in's operation, which is not one of ours
 
 
-@pytest.mark.parametrize("connection", [one for one in CONNECTIONS if one.row.verdict == "401002"], ids=by_name)
-def test_what_no_issue_has_built_yet_is_refused_as_documented(connection: Connection) -> None:
-    for _, answer in asyncio.run(replay(connection)):
-        assert_error(answer, 401002)
+@pytest.mark.parametrize("connection", [one for one in TPMS if one.requests[0].startswith(b"PUT ")], ids=by_name)
+def test_a_tpms_first_request_is_a_challenge(connection: Connection) -> None:
+    """C wants a key name and no status, the others the authentication key; Node an answer of 401."""
+    tpm = tpm_of(connection.capture)
+    assert tpm
+
+    async def run() -> Answered:
+        async with Application() as app:
+            await enroll(app, connection.row.scenario, None, tpm.endorsement_key)
+            with Replay(app) as wire:
+                return await wire.ask(with_tpm(registering(connection), tpm))
+
+    answer = asyncio.run(run())
+    assert_every_answer(answer)
+    body = answer.json()
+    assert (answer.status, body["message"], body["keyName"]) == (401, "Authorization required", "registration")
+    assert "status" not in body
+    assert take_in(answer, tpm)
+
+
+def registering(connection: Connection) -> bytes:
+    """The scenario's first request."""
+    return [*earlier(connection), *connection.requests][0]
+
+
+@pytest.mark.parametrize("connection", [one for one in TPMS if one.row.verdict == "assigned"], ids=by_name)
+def test_a_tpm_takes_the_key_of_its_hub_in(connection: Connection) -> None:
+    answers = asyncio.run(replay(connection))
+    assert answers
+    for _, answer in answers:
+        tpm = tpm_of(connection.capture)
+        assert tpm
+        state = answer.json()["registrationState"]
+        assert tpm.activate(base64.b64decode(state["tpm"]["authenticationKey"])) == state["assignedHub"]
 
 
 @pytest.mark.parametrize("connection", SIGNED, ids=by_name)
@@ -244,7 +287,7 @@ def test_a_certificate_that_nobody_enrolled_is_refused(connection: Connection) -
 
 
 def test_a_tpm_with_an_unknown_id_is_told_so() -> None:
-    connection = next(one for one in CONNECTIONS if one.row.proof == "tpm")
+    connection = TPMS[0]
     first = asyncio.run(replay(connection, enrolled=False))[0][1]
     assert_error(first, 404201)
 

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from tpm_samples import ENDORSEMENT_KEY
+
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS
 from idscope.frontends.http.service_api import SERVICE_OPERATIONS
 from idscope.registration import WorkflowSettings
@@ -20,7 +22,6 @@ from idscope.testing.application import ID_SCOPE, Application, Response
 from idscope.testing.certificates import CertificateMaker
 
 KEY = base64.b64encode(b"k" * 32).decode()
-ENDORSEMENT_KEY = base64.b64encode(b"\x00\x10" + b"e" * 16).decode()
 SYMMETRIC = {"type": "symmetricKey", "symmetricKey": {"primaryKey": KEY, "secondaryKey": KEY}}
 EVERYTHING = {
     "deviceId": "device-of-its-own",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 import pytest
+from tpm_samples import ENDORSEMENT_KEY, STORAGE_ROOT_KEY
 
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS
 from idscope.frontends.http.operations import Operation
@@ -26,8 +27,6 @@ ROWS: dict[str, Operation] = {row.operation_id: row for row in (*DEVICE_OPERATIO
 BUILT = [example for example in EXAMPLES.values() if example.operation_id in ROWS]
 ANSWERED = [(example, status) for example in BUILT for status in example.responses]
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
-ENDORSEMENT_KEY = base64.b64encode(b"\x00\x10" + b"e" * 16).decode()
-STORAGE_ROOT_KEY = base64.b64encode(b"\x00\x10" + b"s" * 16).decode()
 
 
 def title(example: Any) -> str:

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from answered import ENDORSEMENT_KEY, KEY, SYMMETRIC, x509_attestation
+from answered import KEY, SYMMETRIC, x509_attestation
+from tpm_samples import ENDORSEMENT_KEY
 
 from idscope.registration import WorkflowSettings
 from idscope.testing.application import ID_SCOPE, Application, Response

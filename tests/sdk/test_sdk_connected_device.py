@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sdk_documents import new_key, symmetric_key_enrollment
 from sdk_drivers import NODE_WIRES, PYTHON_WIRES, SdkError, Wire
+from sdk_monitor import telemetry
 
 from idscope.testing.server_client import ServerClient
 
@@ -104,17 +104,6 @@ def device(away: Device) -> Iterator[Device]:
         yield away
 
 
-def telemetry(client: ServerClient, device: Device, count: int) -> list[Document]:
-    """What the monitor's REST shows of the device, once it shows so many messages."""
-    token = Path(client.ready.document["admin_token_file"]).read_text(encoding="utf-8").strip()
-    seen: list[Document] = []
-    deadline = time.monotonic() + SECONDS
-    while len(seen) < count and time.monotonic() < deadline:
-        answer = client.operator("GET", f"/admin/hub/telemetry?device={device.device_id}&wait=1", token=token)
-        seen = answer.json()["messages"]
-    return seen
-
-
 def send_to(client: ServerClient, device: Device, body: bytes, message_id: str = "m1", **properties: str) -> None:
     """A cloud-to-device message by the hub's REST."""
     headers = {"iothub-messageid": message_id} | {f"iothub-app-{name}": value for name, value in properties.items()}
@@ -153,7 +142,7 @@ def test_telemetry_is_seen_by_the_monitor(client: ServerClient, device: Device) 
     device.send(body='{"t":21.5}', message_id="t-1", properties=PROPERTIES)
     device.send(body='{"t":22}', message_id="t-2", properties={})
 
-    first, second = telemetry(client, device, 2)
+    first, second = telemetry(client, device.device_id, 2)
 
     assert (first["deviceId"], first["body"], first["properties"]) == (device.device_id, '{"t":21.5}', PROPERTIES)
     assert first["systemProperties"]["messageId"] == "t-1"
@@ -317,5 +306,5 @@ def test_devices_come_back_after_a_restart(deployment: Any, provision: Callable[
             send_to(client, device, b"again")
             assert device.next_message()["body"] == "again"
             device.send(body="{}", message_id="t", properties={})
-            assert telemetry(client, device, 1)[0]["body"] == "{}"
+            assert telemetry(client, device.device_id, 1)[0]["body"] == "{}"
             device.close()

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from commands import COMMAND, idscope
+from tpm_samples import ENDORSEMENT_KEY
 
 from idscope.testing.server import ServerProcess
 from idscope.testing.server_client import ServerClient
@@ -189,10 +190,9 @@ def test_a_rolled_certificate_takes_the_place_of_the_old_one(run: Run, client: S
 
 
 def test_a_tpm_and_one_that_lets_nobody_in(run: Run, client: ServerClient) -> None:
-    endorsement_key = base64.b64encode(b"\x00\x04abcd").decode()
-    run("enrollment create tpm --endorsement-key", endorsement_key)
+    run("enrollment create tpm --endorsement-key", ENDORSEMENT_KEY)
     attestation = client.service("GET", "/enrollments/tpm").json()["attestation"]
-    assert (attestation["type"], attestation["tpm"]["endorsementKey"]) == ("tpm", endorsement_key)
+    assert (attestation["type"], attestation["tpm"]["endorsementKey"]) == ("tpm", ENDORSEMENT_KEY)
     run("enrollment create nobody --attestation-type none")
     assert client.service("GET", "/enrollments/nobody").json()["attestation"]["type"] == "none"
     assert "TPM2B_PUBLIC" in run("enrollment create other --endorsement-key AAAA", code=1)

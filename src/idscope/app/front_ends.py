@@ -12,8 +12,8 @@ import msgspec
 from idscope.app.ground import Ground
 from idscope.app.use_cases import UseCases
 from idscope.directory import Directory
+from idscope.frontends.amqp.claims import AmqpUseCases
 from idscope.frontends.amqp.front_end import AmqpFrontEnd
-from idscope.frontends.amqp.session import AmqpUseCases
 from idscope.frontends.http.attempts_api import ATTEMPT_OPERATIONS
 from idscope.frontends.http.control_plane_api import CONTROL_PLANE_OPERATIONS
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases

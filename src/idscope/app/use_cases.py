@@ -6,7 +6,7 @@ from typing import Final
 
 from idscope.app.bootstrap import server_key
 from idscope.app.ground import Ground
-from idscope.attestation import AttestationRules
+from idscope.attestation import AttestationRules, TpmNonces
 from idscope.control_plane import CaCertificates
 from idscope.directory import Directory, LinkedHub
 from idscope.embedded_hub import BulkRegistry, Delivery, DeviceAccess, Identities, Telemetry, Twins
@@ -27,7 +27,7 @@ _AZURE_RETRY_AFTER: Final = 3  # observed
 class UseCases:
     """Everything that a front end may call; `build` makes it over an open store and a loaded directory."""
 
-    def __init__(self, ground: Ground, store: Store, directory: Directory, operation_ids: OperationIds) -> None:
+    def __init__(self, ground: Ground, store: Store, directory: Directory, key: bytes) -> None:
         kept = (store, ground.sealer, ground.clock)
         self.retry_after = retry_after(ground.settings)
         self.delivery = Delivery(store, ground.clock, ground.control)
@@ -48,7 +48,8 @@ class UseCases:
             connectors=self._connector,
             clock=ground.clock,
             attempts=_attempts(store, ground.settings),
-            operation_ids=operation_ids,
+            operation_ids=OperationIds(key),
+            tpm_nonces=TpmNonces(key),
             settings=_workflow_settings(ground.settings),
         )
 
@@ -57,7 +58,7 @@ class UseCases:
     @classmethod
     async def build(cls, ground: Ground, store: Store, directory: Directory) -> UseCases:
         """Raises StoreUnavailable, CannotOpen."""
-        return cls(ground, store, directory, OperationIds(await server_key(store, ground.sealer)))
+        return cls(ground, store, directory, await server_key(store, ground.sealer))
 
     async def close(self, seconds: float) -> None:
         """Finish what is under way within so many seconds, and write what waits."""

@@ -12,6 +12,8 @@ from idscope.attestation.diagnosis import diagnose
 from idscope.attestation.lookup import Candidates, GroupCandidate, LookupKeys, lookup_keys
 from idscope.attestation.precedence import judge
 from idscope.attestation.rules import AttestationRules
+from idscope.attestation.tpm import challenge_first
+from idscope.attestation.tpm_nonces import TpmNonces, new_nonce
 from idscope.attestation.verdict import Authenticated, Challenge, Proof, Refused, Verdict
 
 __all__ = [
@@ -27,10 +29,13 @@ __all__ = [
     "LookupKeys",
     "Proof",
     "Refused",
+    "TpmNonces",
     "Verdict",
+    "challenge_first",
     "client_thumbprints",
     "diagnose",
     "judge",
     "known_authorities",
     "lookup_keys",
+    "new_nonce",
 ]

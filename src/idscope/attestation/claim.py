@@ -13,8 +13,9 @@ from idscope.secret import Secret
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A device's claim to be `registration_id` of `id_scope`, with its credentials as presented.
 
-    `sas` is the whole authorization text; `chain` is DER, leaf first; `tpm` are the keys of a TPM that asks for a
-    challenge. `tracking_id` is told to the device with a refusal, `peer` is its address.
+    `sas` is the whole authorization text; `chain` is DER, leaf first; `tpm` are the keys of a TPM. `nonce` is ours, not
+    the device's: what a TPM on this very connection is challenged with, or was. `tracking_id` is told to the device
+    with a refusal, `peer` is its address.
     """
 
     id_scope: str
@@ -26,3 +27,4 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     sas: Secret | None = None
     chain: tuple[bytes, ...] = ()
     tpm: TpmAttestation | None = None
+    nonce: Secret | None = None

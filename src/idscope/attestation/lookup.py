@@ -7,6 +7,8 @@ import msgspec
 from idscope.attestation.authorities import NO_AUTHORITIES, Authorities
 from idscope.attestation.claim import Claim
 from idscope.attestation.rules import AttestationRules
+from idscope.attestation.tpm_nonces import TpmNonces
+from idscope.attestation.verdict import Authenticated, Proof
 from idscope.model.enrollment import EnrollmentGroup, IndividualEnrollment
 from idscope.model.registration_id import registration_key
 from idscope.secret import Secret
@@ -32,7 +34,8 @@ class Candidates(msgspec.Struct, frozen=True):
 
     `keys` are the enrollment's symmetric keys, primary first; empty for other mechanisms. `groups` are the groups to
     be asked by a token where there is no individual enrollment, in the order in which they are asked; `authorities`
-    lead a chain to its group. Both are also there where the individual enrollment is disabled.
+    lead a chain to its group. Both are also there where the individual enrollment is disabled. `nonces` are those of
+    TPMs over HTTPS, `storage_root_key` is the one that the device's TPM showed last, if that is known (Base64).
     """
 
     service_id: str
@@ -42,6 +45,21 @@ class Candidates(msgspec.Struct, frozen=True):
     groups: tuple[GroupCandidate, ...] = ()
     authorities: Authorities = NO_AUTHORITIES
     rules: AttestationRules = AttestationRules()
+    nonces: TpmNonces | None = None
+    storage_root_key: str | None = None
+
+    def let_in(self, claim: Claim, enrollment: IndividualEnrollment, proof: Proof, now: int) -> Authenticated:
+        """The verdict on a device that proved itself by its individual enrollment."""
+        return Authenticated(
+            service_id=self.service_id,
+            registration_key=claim.registration_id.lower(),
+            enrollment_id=enrollment.registration_id,
+            enrollment_etag=self.enrollment_etag,
+            group_key=None,
+            proof=proof,
+            claim=claim,
+            at=now,
+        )
 
 
 def lookup_keys(claim: Claim) -> LookupKeys:

@@ -8,7 +8,7 @@
 |                                             | a chain   | the same, for a device that the chain would let in      |
 | none                                        | a token   | the first symmetric-key group that derives its key      |
 |                                             | a chain   | the X.509 group nearest to the leaf, enabled or not     |
-|                                             | a TPM     | nobody: 404201                                          |
+|                                             | a TPM     | nobody: 404201; over AMQP once it has proved itself     |
 
 What an individual enrollment refuses is refused, whatever a group would say. A deleted group falls through to the one
 above it in the chain, a disabled one stops there (D:concepts-x509-attestation, D:how-to-revoke-device-access-portal).
@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from idscope.attestation import symmetric_key, x509
+from idscope.attestation import symmetric_key, tpm, x509
 from idscope.attestation.claim import Claim
 from idscope.attestation.lookup import Candidates
 from idscope.attestation.verdict import Authenticated, Refused, Verdict
@@ -36,6 +36,7 @@ Judge = Callable[[Claim, IndividualEnrollment, Candidates, int], Verdict]
 # Mechanisms that are enrolled but not in this table admit nobody.
 INDIVIDUAL: Final[Mapping[AttestationType, Judge]] = {
     "symmetricKey": symmetric_key.judge_individual,
+    "tpm": tpm.judge_individual,
     "x509": x509.judge_individual,
 }
 
@@ -75,6 +76,8 @@ def _judge_blocked(
 
 
 def _judge_without_individual(claim: Claim, candidates: Candidates, now: int) -> Verdict:
+    if claim.nonce is not None:
+        return tpm.judge_unknown(claim, now)
     if claim.sas is not None:
         return symmetric_key.judge_groups(claim, candidates, now)
     if claim.chain:

@@ -39,16 +39,7 @@ def judge_individual(claim: Claim, enrollment: IndividualEnrollment, candidates:
         check_expiry(token, now)
     except SasRefused as refusal:
         return Refused(Unauthorized(reason=refusal.reason), enrollment.registration_id)
-    return Authenticated(
-        service_id=candidates.service_id,
-        registration_key=claim.registration_id.lower(),
-        enrollment_id=enrollment.registration_id,
-        enrollment_etag=candidates.enrollment_etag,
-        group_key=None,
-        proof=Proof("symmetricKey", slot),
-        claim=claim,
-        at=now,
-    )
+    return candidates.let_in(claim, enrollment, Proof("symmetricKey", slot), now)
 
 
 def judge_groups(claim: Claim, candidates: Candidates, now: int) -> Verdict:
@@ -100,7 +91,7 @@ def _no_group(claim: Claim, candidates: Candidates) -> Reason:
 
 
 def presented_token(claim: Claim) -> SasToken:
-    """The token, if it is for this very registration. Raises SasRefused."""
+    """The token, if it is for this very registration; a TPM's looks the same. Raises SasRefused."""
     if claim.sas is None:
         sent, cause = "nothing", Cause.NO_CREDENTIAL
         if claim.chain:

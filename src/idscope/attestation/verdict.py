@@ -10,6 +10,10 @@ from idscope.attestation.claim import Claim
 from idscope.errors import ProvisioningError
 from idscope.model.api_version import ApiVersion
 from idscope.model.attestation import AttestationType, X509CertificateInfo
+from idscope.secret import Secret
+from idscope.security.keys import key_bytes
+from idscope.security.tpm_activation import activation_blob
+from idscope.security.tpm_public import TpmKey
 
 KeySlot = Literal["primary", "secondary"]
 
@@ -19,7 +23,8 @@ class Proof(msgspec.Struct, frozen=True):
 
     `derived_for` is the spelling of the registration id over which a group's device derived its key, None where the
     key is the device's own. `thumbprint` (SHA-256, upper-case hex) and `certificate` are of the leaf that was shown,
-    `signing_certificate` is that of the enrollment below which it was issued.
+    `signing_certificate` is that of the enrollment below which it was issued. Of a TPM `endorsement_key` is the
+    enrolled one, `storage_root_key` the one for which it takes keys in, None where that is not known (both Base64).
     """
 
     mechanism: AttestationType
@@ -28,6 +33,8 @@ class Proof(msgspec.Struct, frozen=True):
     thumbprint: str | None = None
     certificate: X509CertificateInfo | None = None
     signing_certificate: X509CertificateInfo | None = None
+    endorsement_key: str | None = None
+    storage_root_key: str | None = None
 
 
 class Authenticated(msgspec.Struct, frozen=True):
@@ -54,10 +61,21 @@ class Authenticated(msgspec.Struct, frozen=True):
 
 
 class Challenge(msgspec.Struct, frozen=True):
-    """What a TPM must answer first; made once TPM attestation is built."""
+    """A TPM must prove itself first: by a token signed with the nonce, which only it can take in.
 
-    authentication_key: bytes
-    key_name: str
+    `enrollment_id` is None where nobody looked yet whether there is one.
+    """
+
+    endorsement_key: TpmKey
+    storage_root_key: TpmKey
+    nonce: Secret
+    id_scope: str
+    enrollment_id: str | None
+
+    def activation_blob(self) -> bytes:
+        """The nonce, wrapped for the TPM; another blob each time."""
+        nonce = key_bytes(self.nonce)
+        return activation_blob(self.endorsement_key, self.storage_root_key, nonce, f"{self.id_scope}/registrations")
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -62,16 +62,7 @@ def judge_individual(claim: Claim, enrollment: IndividualEnrollment, candidates:
         return Refused(InvalidCertificate(reason=refusal.reason), enrollment.registration_id)
     except CaCertificateNotFound as error:
         return Refused(error, enrollment.registration_id)
-    return Authenticated(
-        service_id=candidates.service_id,
-        registration_key=claim.registration_id.lower(),
-        enrollment_id=enrollment.registration_id,
-        enrollment_etag=candidates.enrollment_etag,
-        group_key=None,
-        proof=proof,
-        claim=claim,
-        at=now,
-    )
+    return candidates.let_in(claim, enrollment, proof, now)
 
 
 def judge_groups(claim: Claim, candidates: Candidates, now: int) -> Verdict:

@@ -6,8 +6,6 @@ another policy and unknown CA references are stored, and judged when a device re
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Final, TypeVar
 
 from idscope.enrollments.kinds import Kind
@@ -18,10 +16,10 @@ from idscope.model.document import UNSET, FreeObject, UnsetType, given, is_prese
 from idscope.model.enrollment import Enrollment, EnrollmentGroup, IndividualEnrollment
 from idscope.model.etag import check_body_etag
 from idscope.model.registration_id import registration_key
+from idscope.security.tpm_public import TpmKeyRefused, read_key
 
 E = TypeVar("E", IndividualEnrollment, EnrollmentGroup)
 
-_MAX_ENDORSEMENT_KEY: Final = 2048
 _MAX_TEXT: Final = 1024
 
 
@@ -85,16 +83,14 @@ def _check_ca_references(x509: X509Attestation | None) -> None:
 
 
 def _check_tpm(tpm: TpmAttestation) -> None:
-    """Keys are Base64 of a TPM2B_PUBLIC: two bytes of size, then as many as they say."""
-    for name, text in (("endorsementKey", tpm.endorsement_key), ("storageRootKey", given(tpm.storage_root_key))):
-        if text is None or (text == "" and name == "storageRootKey"):
-            continue
+    """A key for which no challenge can be made would be found out by the device only."""
+    keys = {"endorsementKey": tpm.endorsement_key, "storageRootKey": given(tpm.storage_root_key) or None}
+    for name, text in keys.items():
         try:
-            data = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
-            raise InvalidArgument(f"{name} is not Base64.") from None
-        if not 2 < len(data) <= _MAX_ENDORSEMENT_KEY or int.from_bytes(data[:2], "big") != len(data) - 2:
-            raise InvalidArgument(f"{name} is not a TPM2B_PUBLIC structure.")
+            if text is not None:
+                read_key(text)
+        except TpmKeyRefused as refusal:
+            raise InvalidArgument(f"{name} {refusal}") from None
 
 
 def _check_free_objects(enrollment: Enrollment) -> None:

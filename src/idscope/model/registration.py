@@ -77,3 +77,10 @@ class ProvisioningServiceErrorDetails(Document, kw_only=True):
     message: str
     info: dict[str, str] | UnsetType = UNSET
     timestamp_utc: str
+
+
+class TpmChallengeDetails(ProvisioningServiceErrorDetails):
+    """The error by which a TPM is challenged; its clients look for these two members."""
+
+    authentication_key: str
+    key_name: str

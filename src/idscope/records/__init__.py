@@ -19,6 +19,7 @@ from idscope.records.enrollment import (
 from idscope.records.registration import (
     Placement,
     RegistrationRecord,
+    TpmResult,
     device_result,
     read_registration,
     registration_row,
@@ -32,6 +33,7 @@ __all__ = [
     "IndividualRecord",
     "Placement",
     "RegistrationRecord",
+    "TpmResult",
     "ca_certificate_key",
     "ca_certificate_row",
     "device_result",

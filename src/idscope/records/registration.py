@@ -3,6 +3,7 @@ It must not know how the result came about."""
 
 from __future__ import annotations
 
+import base64
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from idscope.model.registration import (
     DeviceRegistrationState,
     EnrollmentStatus,
     SymmetricKeyRegistrationResult,
+    TpmRegistrationResult,
     X509RegistrationResult,
 )
 from idscope.storage import RegistrationRow
@@ -36,10 +38,18 @@ class Placement(msgspec.Struct, frozen=True):
     device_id: str
 
 
+class TpmResult(msgspec.Struct, frozen=True):
+    """The hub's key, wrapped for the device's TPM, and the storage root key (Base64) for which that was done."""
+
+    authentication_key: bytes
+    storage_root_key: str
+
+
 class RegistrationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The last finished result. Times in microseconds; `payload` is the webhook's answer, byte for byte; `group_id`
     is the enrollment group that the device entered by, None for an individual enrollment; `x509` is what a device is
-    told that proved itself by certificate."""
+    told that proved itself by certificate, `tpm` by TPM. `sealed` is the key that was made for a TPM; here it is not
+    opened."""
 
     registration_id: str
     registration_key: str
@@ -55,6 +65,8 @@ class RegistrationRecord(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes | None = None
     group_id: str | None = None
     x509: X509RegistrationResult | None = None
+    tpm: TpmResult | None = None
+    sealed: str = ""
 
 
 class _Document(Document):
@@ -69,6 +81,7 @@ class _Document(Document):
     payload: Raw = Raw(b"null")
     group_id: str | None = None
     x509: X509RegistrationResult | None = None
+    tpm: TpmResult | None = None
 
 
 def registration_row(service_id: str, record: RegistrationRecord) -> RegistrationRow:
@@ -82,6 +95,7 @@ def registration_row(service_id: str, record: RegistrationRecord) -> Registratio
         payload=Raw(record.payload or b"null"),
         group_id=record.group_id,
         x509=record.x509,
+        tpm=record.tpm,
     )
     shown = record.placement if record.status not in _WITHOUT_PLACEMENT else None
     return RegistrationRow(
@@ -91,7 +105,7 @@ def registration_row(service_id: str, record: RegistrationRecord) -> Registratio
         status=record.status,
         enrollment_group_key=None if record.group_id is None else record.group_id.lower(),
         document=encode(document),
-        sealed="",
+        sealed=record.sealed,
         created=record.created,
         updated=record.updated,
         device_id=None if shown is None else shown.device_id,
@@ -119,6 +133,8 @@ def read_registration(row: RegistrationRow) -> RegistrationRecord:
         payload=None if payload == b"null" else payload,
         group_id=document.group_id,
         x509=document.x509,
+        tpm=document.tpm,
+        sealed=row.sealed,
     )
 
 
@@ -162,4 +178,7 @@ def device_result(record: RegistrationRecord, version: ApiVersion) -> DeviceRegi
         members["symmetric_key"] = SymmetricKeyRegistrationResult(enrollment_group_id=record.group_id)
     if record.status == "assigned" and record.mechanism == "x509":
         members["x509"] = record.x509 or X509RegistrationResult()
+    if record.status == "assigned" and record.mechanism == "tpm" and record.tpm is not None:
+        key = base64.b64encode(record.tpm.authentication_key).decode()
+        members["tpm"] = TpmRegistrationResult(authentication_key=key)
     return DeviceRegistrationResult(**members)

@@ -28,7 +28,7 @@ ADVICE: Final[Mapping[Cause, str]] = {
     Cause.NO_CREDENTIAL: "Have the device send its token, or its certificate in the TLS handshake.",
     Cause.CERTIFICATE_INSTEAD_OF_TOKEN: "Configure the device for symmetric keys, or enroll it by its certificate.",
     Cause.TOKEN_INSTEAD_OF_CERTIFICATE: "Configure the device for its certificate, or enroll it by symmetric key.",
-    Cause.MECHANISM_ADMITS_NOBODY: "Enroll the device by symmetric key or certificate.",
+    Cause.MECHANISM_ADMITS_NOBODY: "Enroll the device by symmetric key, certificate or TPM.",
     Cause.TOKEN_MALFORMED: "Let an SDK make the token, or make it as SharedAccessSignature "
     "sr={id scope}%2Fregistrations%2F{registration id}&sig=...&se={seconds since 1970}&skn=registration.",
     Cause.TOKEN_OF_OTHER_SCOPE: "Use the same id scope for the token as for the request.",
@@ -75,6 +75,11 @@ ADVICE: Final[Mapping[Cause, str]] = {
     "with SHA-256. The setting refuse_weak_certificates lets old ones in.",
     Cause.CERTIFICATE_AGAINST_RULES: "Issue the certificate named here anew, so that what it says of itself allows "
     "its use.",
+    Cause.TPM_NOT_OVER_THIS_WIRE: "Have the device register over HTTPS or AMQP: no client has a TPM over MQTT.",
+    Cause.TPM_KEY_UNUSABLE: "Use an endorsement key and a storage root key of RSA with 2048 bits, each as the Base64 of "
+    "a TPM2B_PUBLIC, as the SDKs make them.",
+    Cause.TPM_KEY_DIFFERS: "Enroll the endorsement key of this very TPM: the enrollment has another one.",
+    Cause.TPM_NONCE_DIFFERS: "Have the device begin anew: its token answers an older challenge, or none.",
     Cause.CSR_NOT_SIGNED: "Have the device register without a certificate signing request.",
     Cause.REGISTERS_ALREADY: "Nothing: the device may try again in a moment. Two devices with one registration id show "
     "like this too.",

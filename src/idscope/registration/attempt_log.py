@@ -54,6 +54,11 @@ class AttemptLog:
         else:
             self._recorder.record(attempt)
 
+    def challenged(self, claim: Claim, service_id: str, started: int, enrollment_id: str) -> None:
+        """A TPM that must prove itself first."""
+        run = Run(claim, service_id, "authenticate", started, enrollment_id, "individual")
+        self._recorder.record(run.attempt("challenged", self._clock.now()))
+
     def registered(
         self,
         device: Authenticated,

@@ -15,6 +15,7 @@ from idscope.attestation import (
     CaCertificate,
     Candidates,
     GroupCandidate,
+    TpmNonces,
     known_authorities,
 )
 from idscope.directory import Directory, ProvisioningService
@@ -30,6 +31,7 @@ from idscope.records import (
     read_registration,
     symmetric_keys,
 )
+from idscope.registration.root_keys import ChallengedRootKeys
 from idscope.security.sealing import Sealer
 from idscope.storage import (
     CaCertificateRow,
@@ -68,6 +70,8 @@ class Context(msgspec.Struct, frozen=True):
     operation: OperationRow | None
     groups: Groups | None
     rules: AttestationRules
+    nonces: TpmNonces
+    challenged_root_key: str | None
 
     def candidates(self) -> Candidates:
         """The part of it from which a claim is judged: the group of an existing registration is asked first."""
@@ -84,7 +88,13 @@ class Context(msgspec.Struct, frozen=True):
             groups,
             NO_AUTHORITIES if self.groups is None else self.groups.authorities,
             self.rules,
+            self.nonces,
+            self.challenged_root_key or self._registered_root_key(),
         )
+
+    def _registered_root_key(self) -> str | None:
+        tpm = None if self.registration is None else self.registration.tpm
+        return None if tpm is None else tpm.storage_root_key
 
     def deciding(self, group_key: str | None) -> IndividualRecord | GroupRecord | None:
         """The enrollment that decides about a device now: its individual one, else the group that it entered by."""
@@ -97,9 +107,11 @@ class ContextReader:
     """Reads contexts; the service and the groups in them are never older than what was read beside them."""
 
     def __init__(
-        self, store: Store, sealer: Sealer, directory: Directory, rules: AttestationRules | None = None
+        self, store: Store, sealer: Sealer, directory: Directory, rules: AttestationRules, nonces: TpmNonces
     ) -> None:
-        self._rules = rules or AttestationRules()
+        self.root_keys = ChallengedRootKeys()
+        self._rules = rules
+        self._nonces = nonces
         self._store = store
         self._sealer = sealer
         self._directory = directory
@@ -133,6 +145,8 @@ class ContextReader:
             operation,
             await self._groups_as_of(service_id, revision) if all_groups or _needs_groups(individual) else None,
             self._rules,
+            self._nonces,
+            self.root_keys.last(key),
         )
 
     async def _groups_as_of(self, service_id: str, revision: int) -> Groups:

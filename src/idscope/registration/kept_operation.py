@@ -12,10 +12,11 @@ from msgspec import Raw
 from idscope.attestation import Proof
 from idscope.clock import MICROSECONDS, Clock
 from idscope.errors import ServiceUnavailable
-from idscope.model.document import UNSET, UnsetType, decode, encode
+from idscope.model.document import UNSET, UnsetType, decode, encode, encode_revealing
 from idscope.model.etag import ABSENT, Matches, new_etag
 from idscope.records import Placement
 from idscope.registration.states import TRANSITIONS, Step
+from idscope.secret import Secret
 from idscope.security.sealing import Place, Sealer
 from idscope.storage import Delete, ExpectationFailed, Key, OperationRow, Put, Store, Unit, Write, key_of
 
@@ -33,7 +34,8 @@ class UnderWayElsewhere(Exception):
 class AttestedDevice(msgspec.Struct, frozen=True):
     """What must survive a crash to finish the registration of a device that proved itself. Kept sealed.
 
-    `registration_id` is as the device spelled it; `group_key` is None for an individual enrollment.
+    `registration_id` is as the device spelled it; `group_key` is None for an individual enrollment. `hub_key` is the
+    one that the hub gets, unless the device has one already, where the device brings none of its own (a TPM).
     """
 
     service_id: str
@@ -41,6 +43,7 @@ class AttestedDevice(msgspec.Struct, frozen=True):
     group_key: str | None
     proof: Proof
     payload: Raw | UnsetType = UNSET
+    hub_key: Secret | None = None
 
 
 class _Progress(msgspec.Struct, frozen=True):
@@ -167,7 +170,7 @@ class KeptOperation:
             lease_until=now + round(self._lease * MICROSECONDS),
             step=self.step.value,
             document=encode(_Progress(self.placement)),
-            sealed=self._sealer.seal(encode(device), _place(service_id, registration_key)),
+            sealed=self._sealer.seal(encode_revealing(device), _place(service_id, registration_key)),
             created=self.started,
         )
 

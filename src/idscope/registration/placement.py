@@ -9,16 +9,15 @@ import asyncio
 from collections.abc import Callable
 
 from idscope.allocation import AllocationRequest, CandidateHub, allocate
-from idscope.attestation import Proof
 from idscope.directory import LinkedHub, ProvisioningService
 from idscope.errors import HubDeviceExists, HubPreconditionFailed, HubUnavailable, NoHubAvailable
 from idscope.hubs.connector import HubConnector
-from idscope.model.device_identity import HubDevice, TwinContent
+from idscope.model.device_identity import HubCredential, HubDevice, TwinContent
 from idscope.model.document import given
 from idscope.model.enrollment import AllocationPolicy, Enrollment
 from idscope.model.etag import ABSENT, PRESENT, Matches
 from idscope.records import Placement
-from idscope.registration.enrolled_device import EnrolledDevice, hub_credential
+from idscope.registration.enrolled_device import EnrolledDevice
 
 Connectors = Callable[[LinkedHub], HubConnector]
 
@@ -74,12 +73,12 @@ async def place(
     connector: HubConnector,
     placement: Placement,
     device: EnrolledDevice,
-    proof: Proof,
+    credential: HubCredential,
     time_limit: float,
     *,
     first: bool = False,
 ) -> None:
-    """Let the device stand on its hub with the credential that it used.
+    """Let the device stand on its hub with this credential.
 
     Not there: created with the enrollment's initial twin. There: its credential is rewritten only if it differs, its
     twin and capabilities stay. `first` says that it was never placed before, so that it is probably not there. Raises
@@ -88,7 +87,7 @@ async def place(
     capabilities = given(device.enrollment.capabilities)
     wanted = HubDevice(
         device_id=placement.device_id,
-        credential=hub_credential(device, proof),
+        credential=credential,
         iot_edge=capabilities is not None and capabilities.iot_edge,
     )
     try:

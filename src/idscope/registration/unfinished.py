@@ -12,6 +12,7 @@ from idscope.attestation import Authenticated, Proof, judge
 from idscope.clock import MICROSECONDS, Clock, next_time
 from idscope.errors import AllocationFailed, HubError, HubRefused, RegistrationNotFound, Unauthorized
 from idscope.events import MatchedKind
+from idscope.model.device_identity import HubCredential
 from idscope.model.document import UNSET, given
 from idscope.model.enrollment import Enrollment, IndividualEnrollment
 from idscope.model.etag import ABSENT, Matches, new_etag
@@ -20,10 +21,13 @@ from idscope.records import Placement, RegistrationRecord, registration_row
 from idscope.refusal import Cause, Reason
 from idscope.refusal import Step as RefusedStep
 from idscope.registration.context import Context, ContextReader
-from idscope.registration.enrolled_device import EnrolledDevice, enrolled_device
+from idscope.registration.enrolled_device import EnrolledDevice, enrolled_device, hub_credential
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation
 from idscope.registration.placement import Connectors, choose_hub, linked_hub, place
 from idscope.registration.states import Step, WorkflowSettings
+from idscope.registration.tpm_device import keep_hub_key, kept_hub_key
+from idscope.secret import Secret
+from idscope.security.sealing import Sealer
 from idscope.storage import ExpectationFailed, OperationRow, Put, Store, Unit, Write
 
 _FAULTS_OF_THE_DEVICE: Final = frozenset({400, 403, 413})  # a twin that is no twin, or too large
@@ -34,6 +38,7 @@ class Workshop(msgspec.Struct, frozen=True):
 
     contexts: ContextReader
     store: Store
+    sealer: Sealer
     connectors: Connectors
     clock: Clock
     settings: WorkflowSettings
@@ -154,17 +159,36 @@ class UnfinishedRegistration:
             await operation.enter(Step.PLACING, chosen)
         else:
             chosen = operation.placement
-        connector = self._workshop.connectors(linked_hub(context.service, chosen.hub_id))
-        await place(
-            connector, chosen, device, proof, self._workshop.settings.hub_timeout, first=context.registration is None
-        )
-        self.steps.append(f"placed on {chosen.host_name}")
+        made = await self._hub_key(context)
+        await self._place(context, device, chosen, hub_credential(device, proof, made))
         repeated = previous is not None and previous.hub_id == chosen.hub_id
-        return msgspec.structs.replace(
+        record = msgspec.structs.replace(
             self._record(context, device, "assigned"),
             placement=chosen,
             substatus="reprovisionedToInitialAssignment" if repeated else "initialAssignment",
         )
+        if made is None:
+            return record
+        return keep_hub_key(self._workshop.sealer, self.key, record, proof, made, chosen.host_name)
+
+    async def _hub_key(self, context: Context) -> Secret | None:
+        """The key that is made for a TPM's device; None for all others. A new one is durable before the hub has it, or
+        two workers would give the device two. Raises UnderWayElsewhere, StoreUnavailable, CannotOpen."""
+        attested = self._attested()
+        if attested.hub_key is None:
+            return None
+        kept = kept_hub_key(self._workshop.sealer, self.key, context.registration, attested.proof)
+        if kept is None:
+            await self.operation.keep(attested)
+        return kept or attested.hub_key
+
+    async def _place(
+        self, context: Context, device: EnrolledDevice, chosen: Placement, credential: HubCredential
+    ) -> None:
+        connector = self._workshop.connectors(linked_hub(context.service, chosen.hub_id))
+        first = context.registration is None
+        await place(connector, chosen, device, credential, self._workshop.settings.hub_timeout, first=first)
+        self.steps.append(f"placed on {chosen.host_name}")
 
     def _failed(
         self, context: Context, device: EnrolledDevice, error: AllocationFailed | HubError
@@ -189,6 +213,8 @@ class UnfinishedRegistration:
             placement=None if before is None else before.placement,
             group_id=device.group_id,
             x509=_x509_result(self._attested().proof, device.group_id) if status == "assigned" else None,
+            tpm=None if before is None else before.tpm,
+            sealed="" if before is None else before.sealed,
         )
 
     async def _finish(self, context: Context, record: RegistrationRecord) -> RegistrationRecord:

@@ -10,7 +10,16 @@ from typing import Final
 import structlog
 from msgspec import Raw
 
-from idscope.attestation import Authenticated, Challenge, Claim, Refused, Verdict, lookup_keys
+from idscope.attestation import (
+    Authenticated,
+    Challenge,
+    Claim,
+    Refused,
+    TpmNonces,
+    Verdict,
+    challenge_first,
+    lookup_keys,
+)
 from idscope.clock import Clock
 from idscope.directory import Directory
 from idscope.errors import (
@@ -36,6 +45,7 @@ from idscope.registration.kept_operation import AttestedDevice, KeptOperation, U
 from idscope.registration.operation_id import OperationIds
 from idscope.registration.placement import Connectors
 from idscope.registration.states import RegisterRequest, RegistrationResult, WorkflowSettings
+from idscope.registration.tpm_device import keys_of, new_hub_key
 from idscope.registration.unfinished import UnfinishedRegistration, Workshop
 from idscope.security.sealing import Sealer
 from idscope.storage import OperationRow, Store
@@ -58,10 +68,11 @@ class RegistrationWorkflow:
         clock: Clock,
         attempts: AttemptRecorder,
         operation_ids: OperationIds,
+        tpm_nonces: TpmNonces,
         settings: WorkflowSettings,
     ) -> None:
-        self.contexts = ContextReader(store, sealer, directory, settings.attestation)
-        self._workshop = Workshop(self.contexts, store, connectors, clock, settings)
+        self.contexts = ContextReader(store, sealer, directory, settings.attestation, tpm_nonces)
+        self._workshop = Workshop(self.contexts, store, sealer, connectors, clock, settings)
         self._store = store
         self._sealer = sealer
         self._clock = clock
@@ -75,31 +86,41 @@ class RegistrationWorkflow:
         self._judged: tuple[Verdict, Context] | None = None
 
     async def authenticate(self, claim: Claim) -> Authenticated | Challenge | Refused:
-        """Whether the device is what it claims to be; a refusal is kept for the operator. Raises StoreUnavailable."""
+        """Whether the device is what it claims to be; what is not let in at once is kept for the operator. Raises
+        StoreUnavailable."""
         started = self._clock.now()
         service_id = ""
-        verdict: Verdict
+        verdict: Verdict | None = challenge_first(claim)
         try:
-            service_id = self.contexts.service(claim.id_scope).service_id
-            context = await self.contexts.read(service_id, lookup_keys(claim).registration_key)
-            verdict = self._group_tries.judge(claim, context, started)
-            self._remember(verdict, context)
+            if verdict is None:
+                service_id = self.contexts.service(claim.id_scope).service_id
+                context = await self.contexts.read(service_id, lookup_keys(claim).registration_key)
+                verdict = self._group_tries.judge(claim, context, started)
+                self._remember(verdict, context)
         except ProvisioningError as error:
             verdict = Refused(error)
         if isinstance(verdict, Refused):
             self._attempts.refused(claim, service_id, started, verdict)
+        elif isinstance(verdict, Challenge) and verdict.enrollment_id is not None:
+            self._attempts.challenged(claim, service_id, started, verdict.enrollment_id)
+            self.contexts.root_keys.remember(
+                (service_id, lookup_keys(claim).registration_key), verdict.storage_root_key.text
+            )
         return verdict
 
     async def register(self, device: Authenticated, request: RegisterRequest) -> RegistrationResult:
         """The finished result, or `assigning` where it takes longer than the device is made to wait.
 
         Raises Unauthorized (the enrollment does not admit it any more), RegistrationConflict (`azure_timing`),
-        InvalidArgument (a CSR where nothing issues certificates), StoreUnavailable.
+        InvalidArgument (a CSR where nothing issues certificates, a TPM's storage root key that is not known any
+        more), StoreUnavailable.
         """
         started = self._clock.now()
         unfinished: UnfinishedRegistration | None = None
         try:
             _check_csr(request, device.claim.api_version)
+            if device.proof.mechanism == "tpm":
+                keys_of(device.proof)
             unfinished = self._unfinished(device, request)
             result = await self._wait(unfinished, device.claim.api_version)
         except IdscopeError as error:
@@ -168,8 +189,9 @@ class RegistrationWorkflow:
                 raise RegistrationConflict(reason="the same device registers already")
             return running
         payload = UNSET if request.payload is None else Raw(request.payload)
+        proof = device.proof
         attested = AttestedDevice(
-            device.service_id, device.claim.registration_id, device.group_key, device.proof, payload
+            device.service_id, device.claim.registration_id, device.group_key, proof, payload, new_hub_key(proof)
         )
         unfinished = UnfinishedRegistration(
             self._workshop, self._operation(), key, device=attested, authenticated=device, read=self._just_read(device)

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from idscope.app.bootstrap import HUB_OWNER_POLICY, OWNER_POLICY, ensure_state, server_key
+from idscope.attestation import TpmNonces
 from idscope.clock import MICROSECONDS
 from idscope.control_plane import CaCertificates
 from idscope.directory import Directory, LinkedHub
@@ -108,6 +109,7 @@ class Application:
 
     async def new_workflow(self) -> RegistrationWorkflow:
         """Another worker's workflow over the same store."""
+        key = await server_key(self.store, self.sealer)
         return RegistrationWorkflow(
             store=self.store,
             sealer=self.sealer,
@@ -115,7 +117,8 @@ class Application:
             connectors=self._connectors,
             clock=self.clock,
             attempts=self.attempts,
-            operation_ids=OperationIds(await server_key(self.store, self.sealer)),
+            operation_ids=OperationIds(key),
+            tpm_nonces=TpmNonces(key),
             settings=self.settings,
         )
 

@@ -12,10 +12,10 @@ from amqp_frames import Described, Frame, Symbol, Ulong
 from captured import KEY
 
 from idscope.events import Wire as WireName
+from idscope.frontends.amqp.claims import AmqpUseCases
 from idscope.frontends.amqp.connection import AmqpProtocol
 from idscope.frontends.amqp.front_end import AmqpFrontEnd
 from idscope.frontends.amqp.limits import AmqpLimits
-from idscope.frontends.amqp.session import AmqpUseCases
 from idscope.testing.application import ID_SCOPE, Application, sas_token
 
 PATIENCE = 10.0

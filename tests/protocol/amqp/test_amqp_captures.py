@@ -4,6 +4,7 @@ rule that a client depends on holds for every answer. It must not know how the s
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import json
 import re
@@ -14,12 +15,13 @@ import amqp_frames as amqp
 import pytest
 from amqp_device import Device
 from amqp_frames import Described, Frame
-from captured import Capture, certificate_of, clock_for, enroll, load_captures, sign_anew
+from captured import Capture, certificate_of, clock_for, enroll, load_captures, sign_anew, tpm_of, with_keys_of
 from websocket_tunnel import CUTS, Cut, Tunnel, whole
 
 from idscope.protocols.amqp.mechanisms import TpmToken, tpm
 from idscope.protocols.amqp.sasl import Outcome, SaslServer, State
 from idscope.testing.application import Application
+from idscope.testing.software_tpm import SoftwareTpm
 
 CAPTURES = load_captures("Amqp", "AmqpWs")
 _OPERATION = re.compile(rb"(?<=iotdps-operation-id\xa1\x37)[45]\.[0-9a-f.-]{53}")
@@ -68,15 +70,16 @@ def device_of(app: Application, capture: Capture, chain: tuple[bytes, ...] = (),
 
 
 async def _replay(capture: Capture, cut: Cut, *, enrolled: bool) -> Replayed:
-    certificate = certificate_of(capture)
+    certificate, tpm = certificate_of(capture), tpm_of(capture)
     async with Application(clock=clock_for(certificate)) as app:
         if enrolled:
-            await enroll(app, capture.row.scenario, certificate)
+            await enroll(app, capture.row.scenario, certificate, tpm.endorsement_key if tpm else "")
         with device_of(app, capture, certificate.der_chain() if certificate else (), cut) as device:
             client = b""
             for segment in capture.sent:
                 await _settled(device)
-                data = _renewed(device, sign_anew(segment, app.expiry))
+                signed = sign_anew(segment, app.expiry) if tpm is None else _proved(tpm, device, segment)
+                data = _renewed(device, signed)
                 client += data
                 device.feed(data)
             await _settled(device)
@@ -84,6 +87,15 @@ async def _replay(capture: Capture, cut: Cut, *, enrolled: bool) -> Replayed:
             if _frames(said, amqp.CLOSE):
                 await device.until(lambda: device.wire.closed)
             return Replayed(capture, said, device.sent, device.wire.closed)
+
+
+def _proved(tpm: SoftwareTpm, device: Device, segment: bytes) -> bytes:
+    """With the TPM's own keys, and signed with what it was challenged with."""
+    challenges = device.frames(amqp.CHALLENGE)
+    if len(challenges) == 3 and b"SharedAccessSignature" in segment:
+        tpm.activate(b"".join(challenge.field(0)[1:] for challenge in challenges[1:]))
+        return sign_anew(segment, device.app.expiry, base64.b64encode(tpm.key).decode())
+    return with_keys_of(tpm, segment)
 
 
 def _renewed(device: Device, data: bytes) -> bytes:
@@ -115,8 +127,8 @@ def document(frame: Frame) -> Any:
 @each_served
 def test_served_connections_are_let_in(capture: Capture) -> None:
     replayed = replay(capture)
-    signed = capture.row.proof == "symmetricKey"
-    assert [frame.field(0) for frame in replayed.of_server(amqp.MECHANISMS)] == ([["PLAIN"]] if signed else [])
+    signed = capture.row.proof != "x509"
+    assert [frame.field(0) for frame in replayed.of_server(amqp.MECHANISMS)] == ([["PLAIN", "TPM"]] if signed else [])
     assert [frame.field(0) for frame in replayed.of_server(amqp.OUTCOME)] == ([0] if signed else [])
     assert next(one for one in replayed.server if isinstance(one, bytes)) == (amqp.SASL if signed else amqp.AMQP)
 
@@ -252,21 +264,43 @@ def test_quirk_java_sends_its_links_along_with_the_open_and_is_refused_there(cap
     assert json.loads(error.value[1])["errorCode"] == 401002
 
 
-@pytest.mark.parametrize("capture", with_verdict("not offered"), ids=lambda one: one.name)
-def test_a_tpm_is_not_offered_before_it_can_be_judged(capture: Capture) -> None:
-    replayed = asyncio.run(_replay_login(capture))
-    assert replayed == 1
+TPMS = [one for one in SERVED if one.row.proof == "tpm"]
 
 
-async def _replay_login(capture: Capture) -> int:
-    async with Application() as app:
-        with device_of(app, capture) as device:
-            device.feed(capture.sent[0])
-            device.feed(capture.sent[1])
-            return int((await device.frame(amqp.OUTCOME)).field(0))
+@pytest.mark.parametrize("capture", TPMS, ids=lambda one: one.name)
+def test_a_tpm_is_challenged_in_the_form_that_all_clients_take(capture: Capture) -> None:
+    """Exactly two segments, with exactly these bytes before them: Java knows no others."""
+    replayed = replay(capture)
+    asked, first, second = [frame.field(0) for frame in replayed.of_server(amqp.CHALLENGE)]
+    assert asked == b"\0"
+    assert (first[:1], second[:1]) == (b"\x80", b"\xc1")
+    assert max(len(first), len(second)) <= 512 - 32  # a SASL frame holds no more, its own head included
 
 
-@pytest.mark.parametrize("capture", with_verdict("not offered"), ids=lambda one: one.name)
+@pytest.mark.parametrize("capture", TPMS, ids=lambda one: one.name)
+def test_a_tpm_takes_the_key_of_its_hub_in(capture: Capture) -> None:
+    replayed = replay(capture)
+    for frame in replayed.of_server(amqp.TRANSFER):
+        blob = base64.b64decode(document(frame)["registrationState"]["tpm"]["authenticationKey"])
+        device = tpm_of(capture)
+        assert device is not None
+        assert device.activate(blob) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("capture", TPMS, ids=lambda one: one.name)
+def test_a_tpm_that_nobody_enrolled_is_let_in_and_told_so_in_its_request(capture: Capture) -> None:
+    replayed = replay(capture, enrolled=False)
+    assert [frame.field(0) for frame in replayed.of_server(amqp.OUTCOME)] == [0]
+    assert not replayed.of_server(amqp.TRANSFER)
+    rejected = [frame.field(4) for frame in replayed.of_server(amqp.DISPOSITION)]
+    assert rejected
+    for outcome in rejected:
+        error = outcome.value[0]
+        assert (outcome.descriptor, error.value[0]) == (amqp.REJECTED, "amqp:not-found")
+        assert json.loads(error.value[1])["errorCode"] == 404201
+
+
+@pytest.mark.parametrize("capture", TPMS, ids=lambda one: one.name)
 def test_a_tpms_own_words_lead_the_machine_to_its_token(capture: Capture) -> None:
     machine = SaslServer({"TPM": tpm})
     blob = bytes(range(256)) * 3 + bytes(19)

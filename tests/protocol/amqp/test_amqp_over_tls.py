@@ -13,9 +13,9 @@ from amqp_device import enroll, link
 from amqp_frames import Frame, Symbol
 from captured import KEY
 
+from idscope.frontends.amqp.claims import AmqpUseCases
 from idscope.frontends.amqp.front_end import AmqpFrontEnd
 from idscope.frontends.amqp.limits import AmqpLimits
-from idscope.frontends.amqp.session import AmqpUseCases
 from idscope.frontends.listener import Listener, bind_sockets
 from idscope.frontends.tls_context import tls_context
 from idscope.testing.application import ID_SCOPE, Application, sas_token

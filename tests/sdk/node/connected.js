@@ -4,6 +4,9 @@
 
 const { Client, Message } = require('azure-iot-device');
 const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
+const { TpmAuthenticationProvider } = require('azure-iot-security-tpm');
+
+const tpm = require('./tpm');
 
 const TRANSPORTS = { Mqtt, MqttWs };
 
@@ -44,8 +47,16 @@ function connectionString(a) {
   return `HostName=${a.host};DeviceId=${a.device_id};${proof}`;
 }
 
+function clientOf(a) {
+  if (a.tpm_port === undefined) {
+    return Client.fromConnectionString(connectionString(a), TRANSPORTS[a.wire]);
+  }
+  const provider = TpmAuthenticationProvider.fromTpmSecurityClient(a.device_id, a.host, tpm.securityOf(a));
+  return Client.fromAuthenticationProvider(provider, TRANSPORTS[a.wire]);
+}
+
 async function connect(a) {
-  const client = Client.fromConnectionString(connectionString(a), TRANSPORTS[a.wire]);
+  const client = clientOf(a);
   if (a.certificate !== undefined) {
     client.setOptions({ cert: a.certificate, key: a.private_key });
   }

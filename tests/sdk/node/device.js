@@ -10,6 +10,8 @@ const { Amqp, AmqpWs } = require('azure-iot-provisioning-device-amqp');
 const { SymmetricKeySecurityClient } = require('azure-iot-security-symmetric-key');
 const { X509Security } = require('azure-iot-security-x509');
 
+const tpm = require('./tpm');
+
 const TRANSPORTS = { Http, Mqtt, MqttWs, Amqp, AmqpWs };
 
 // The SDK's own extension point for a key that lives elsewhere: here, a token that the test made.
@@ -29,6 +31,9 @@ class FixedToken {
 }
 
 function securityOf(a) {
+  if (a.tpm_port !== undefined) {
+    return tpm.securityOf(a);
+  }
   if (a.certificate !== undefined) {
     return new X509Security(a.registration_id, { cert: a.certificate, key: a.private_key });
   }

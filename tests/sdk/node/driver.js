@@ -10,12 +10,13 @@ function operationOf(name) {
   return require(`./${file}`)[operation];
 }
 
+// The SDK hands an AMQP error on as it came: a condition and a description.
 function described(error) {
   return {
-    name: String(error.name),
+    name: String(error.name || error.condition),
     message: String(error.message),
     status: error.response?.statusCode ?? null,
-    body: error.responseBody || null,
+    body: error.responseBody || error.description || null,
     result: error.result || null,
   };
 }

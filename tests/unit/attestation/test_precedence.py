@@ -12,7 +12,9 @@ from x509_world import World, certificates, play, references
 
 from idscope.secret import Secret
 from idscope.security.keys import derive_device_key
+from idscope.testing.application import ID_SCOPE
 from idscope.testing.certificates import CertificateMaker
+from idscope.testing.software_tpm import SoftwareTpm
 
 ROOT = CertificateMaker.authority("root")
 HIGH = ROOT.intermediate("high")
@@ -67,10 +69,27 @@ def token(key: str = GROUP_KEY) -> Ask:
     return lambda world: world.outcome("device", authorization=world.app.device_token("device", device_key))
 
 
+def tpm(chip: SoftwareTpm) -> Ask:
+    """Both rounds over HTTPS; the message where the first one is refused."""
+
+    async def ask(world: World) -> str:
+        path = f"/{ID_SCOPE}/registrations/device/register?api-version=2021-06-01"
+        challenged = await world.app.request("PUT", path, {"tpm": chip.document})
+        if "authenticationKey" not in challenged.json():
+            return str(challenged.json()["message"])
+        chip.activate(base64.b64decode(challenged.json()["authenticationKey"]))
+        token = chip.token(f"{ID_SCOPE}/registrations/device", world.app.expiry)
+        return await world.outcome("device", authorization=token)
+
+    return ask
+
+
 async def nothing(world: World) -> str:
     return await world.outcome("device")
 
 
+CHIP, OTHER_CHIP = SoftwareTpm(), SoftwareTpm()
+BY_TPM = {"type": "tpm", "tpm": {"endorsementKey": CHIP.endorsement_key}}
 CLIENT = certificates("clientCertificates", OWN)
 SYMMETRIC = {"type": "symmetricKey"}
 FULL = chain(DEVICE, LOW, HIGH)
@@ -127,7 +146,31 @@ ROWS: dict[str, tuple[Enrolled, Ask, str]] = {
     ),
     "individual by reference: not uploaded": (Enrolled(references("gone")), FULL, NO_CA),
     "individual by reference: not below it": (Enrolled(references("verified-0")), chain(OTHER), INVALID),
+    "individual by TPM: the enrolled one": (Enrolled(BY_TPM), tpm(CHIP), "assigned"),
+    "individual by TPM: another one": (Enrolled(BY_TPM), tpm(OTHER_CHIP), UNAUTHORIZED),
+    "individual by TPM, a token of somebody": (Enrolled(BY_TPM), token(), UNAUTHORIZED),
+    "individual by TPM, a certificate": (Enrolled(BY_TPM), chain(OWN), UNAUTHORIZED),
+    "individual by TPM, nothing": (Enrolled(BY_TPM), nothing, UNAUTHORIZED),
+    "individual by TPM, disabled": (Enrolled(BY_TPM, disabled=True), tpm(CHIP), "disabled"),
+    "individual by TPM, disabled, another one": (Enrolled(BY_TPM, disabled=True), tpm(OTHER_CHIP), UNAUTHORIZED),
+    "individual by certificate, a TPM": (Enrolled(CLIENT), tpm(CHIP), UNAUTHORIZED),
+    "individual by symmetric key, a TPM": (Enrolled(SYMMETRIC), tpm(CHIP), UNAUTHORIZED),
     # Individual before group
+    "individual by TPM beats the group that would let in": (
+        Enrolled(BY_TPM, groups=(("group", ROOT, True),), token_group=True),
+        token(),
+        UNAUTHORIZED,
+    ),
+    "a disabled individual by TPM blocks a device of a group": (
+        Enrolled(BY_TPM, disabled=True, groups=(("group", ROOT, True),)),
+        FULL,
+        "disabled",
+    ),
+    "a TPM where there are groups": (
+        Enrolled(groups=(("group", ROOT, True),), token_group=True),
+        tpm(CHIP),
+        "Enrollment not found.",
+    ),
     "individual beats the group that would let in": (
         Enrolled(CLIENT, groups=(("group", ROOT, True),)),
         FULL,

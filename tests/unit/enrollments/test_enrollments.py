@@ -9,15 +9,16 @@ import re
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from tpm_samples import ENDORSEMENT_KEY, changed
 
 from idscope.storage import CertificateThumbprintRow, EnrollmentRow, Key
 from idscope.testing.application import ID_SCOPE, Application
 from idscope.testing.certificates import CertificateMaker
 
+ELLIPTIC_KEY = changed(2, b"\x00\x23")
 KEY = base64.b64encode(b"p" * 32).decode()
 OTHER = base64.b64encode(b"s" * 32).decode()
 SYMMETRIC = {"type": "symmetricKey"}
-ENDORSEMENT_KEY = base64.b64encode(b"\x00\x03abc").decode()
 ETAG = re.compile(r'"[0-9a-f]{8}-0000-[0-9a-f]{2}00-0000-[0-9a-f]{8}0000"\Z')
 
 
@@ -246,6 +247,11 @@ def test_of_many_writers_with_one_etag_one_wins():
         (body(attestation={"type": "tpm"}), 400004),
         (body(attestation={"type": "tpm", "tpm": {"endorsementKey": "no"}}), 400004),
         (body(attestation={"type": "tpm", "tpm": {"endorsementKey": "AAUA"}}), 400004),
+        (body(attestation={"type": "tpm", "tpm": {"endorsementKey": ELLIPTIC_KEY}}), 400004),
+        (
+            body(attestation={"type": "tpm", "tpm": {"endorsementKey": ENDORSEMENT_KEY, "storageRootKey": "AAEA"}}),
+            400004,
+        ),
         (body(attestation={"type": "unheard of"}), 400004),
         (body(attestation={"type": "symmetricKey", "symmetricKey": {"primaryKey": "short"}}), 400004),
         (body(attestation=None), 400004),

@@ -7,6 +7,7 @@ import base64
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from tpm_samples import ENDORSEMENT_KEY
 
 from idscope.secret import Secret
 from idscope.security.keys import derive_device_key
@@ -83,7 +84,7 @@ def test_a_group_is_made_read_updated_and_deleted():
 @pytest.mark.parametrize(
     "attestation",
     [
-        {"type": "tpm", "tpm": {"endorsementKey": "AAEA"}},
+        {"type": "tpm", "tpm": {"endorsementKey": ENDORSEMENT_KEY}},
         {"type": "x509"},
         {"type": "x509", "x509": {"clientCertificates": {"primary": {"certificate": "{pem}"}}}},
         {"type": "symmetricKey", "symmetricKey": {"primaryKey": "short"}},

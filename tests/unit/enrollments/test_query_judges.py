@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import datetime as dt
 import random
 import tempfile
@@ -16,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tpm_samples import changed
 
 from idscope.enrollments.query import COLLECTIONS
 from idscope.records import Placement, RegistrationRecord, registration_row
@@ -90,7 +90,7 @@ def _attestation(number: int, kind: str) -> Document:
         client["secondary"] = {"certificate": _pem(CertificateMaker.self_signed(f"s{number}", days=(-1, 400 - number)))}
     signing = {"primary": {"certificate": _pem(CertificateMaker.authority(f"a{number}"))}}
     references = {"primary": f"Root-{number % 3}", **({"secondary": "root-1"} if number % 9 else {})}
-    tpm = {"endorsementKey": base64.b64encode(b"\x00\x04AB" + bytes([number, 0])).decode()}
+    tpm = {"endorsementKey": changed(100, bytes([number, 0]))}
     choices = [
         {"type": "symmetricKey"},
         {"type": "x509", "x509": {"clientCertificates": client}},

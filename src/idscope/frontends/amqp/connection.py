@@ -13,14 +13,13 @@ import asyncio
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, cast
 
-from idscope.attestation import Authenticated, Claim
-from idscope.errors import IdscopeError, Throttled, Unauthorized
+from idscope.attestation import Authenticated, Challenge, Claim, new_nonce
+from idscope.errors import EnrollmentNotFound, IdscopeError, RouteNotFound, Throttled, Unauthorized
+from idscope.frontends.amqp.claims import Peer, authenticate, sasl_claim
 from idscope.frontends.amqp.failures import Failure, failure_of
-from idscope.frontends.amqp.provisioning import parse_address
-from idscope.frontends.amqp.session import Peer, ProvisioningSession, authenticate
+from idscope.frontends.amqp.session import ProvisioningSession
 from idscope.frontends.deadlines import NEVER
-from idscope.model.api_version import CURRENT
-from idscope.protocols.amqp.mechanisms import Password, plain
+from idscope.protocols.amqp.mechanisms import Presented, TpmKeys, plain, tpm
 from idscope.protocols.amqp.sasl import (
     AMQP_HEADER,
     HEADER_SIZE,
@@ -30,13 +29,11 @@ from idscope.protocols.amqp.sasl import (
     SaslServer,
     State,
 )
-from idscope.secret import Secret
 
 if TYPE_CHECKING:
     from idscope.frontends.amqp.front_end import AmqpFrontEnd
 
-# TPM is not offered before there is an attestation behind it: a client is told at once, not after its keys are sent.
-MECHANISMS: Final = {"PLAIN": plain}
+MECHANISMS: Final = {"PLAIN": plain, "TPM": tpm}
 
 
 class _Phase(Enum):
@@ -64,6 +61,7 @@ class AmqpProtocol(asyncio.Protocol):
         self._sasl: SaslServer | None = None
         self._session: ProvisioningSession | None = None
         self._judging: asyncio.Task[None] | None = None
+        self._nonce = new_nonce()
         self._write_paused = False
         self._opened_by = NEVER
         self.deadline = NEVER
@@ -148,30 +146,45 @@ class AmqpProtocol(asyncio.Protocol):
             sasl.receive(data)
         except ProtocolViolation:
             self._linger()
-            return
+        else:
+            self._take_turn(sasl)
+
+    def _take_turn(self, sasl: SaslServer) -> None:
+        """Say what there is to say, and judge what was presented or asked for."""
         self._write(sasl.take_output())
-        if sasl.state is State.PRESENTED and self._judging is None and isinstance(sasl.presented, Password):
-            self._judging = self._loop.create_task(self._judge(sasl, sasl.presented))
+        said = sasl.presented or sasl.wanted
+        if said is not None and self._judging is None:
+            self._judging = self._loop.create_task(self._judge(sasl, said))
             if self._transport is not None:
                 self._transport.pause_reading()
         elif sasl.state is State.DONE:
             self._linger()
 
-    async def _judge(self, sasl: SaslServer, presented: Password) -> None:
+    async def _judge(self, sasl: SaslServer, said: Presented | TpmKeys) -> None:
         claim: Claim | None = None
-        verdict: Authenticated | IdscopeError
+        verdict: Authenticated | Challenge | IdscopeError
         try:
-            # Which api-version is spoken is told by the links: each request is asked with theirs.
-            claim = self._peer.claim(parse_address(presented.identity), CURRENT, Secret(presented.password))
+            claim = sasl_claim(self._peer, said, self._nonce)
             verdict = await authenticate(self._front_end.use_cases, claim)
-        except IdscopeError:
+        except RouteNotFound:
             verdict = Unauthorized()
         self._judging = None
         if self._transport is None or self._phase is not _Phase.SASL:
             return
         if not self._write_paused:
             self._transport.resume_reading()
-        self._conclude(sasl, verdict, claim)
+        if isinstance(verdict, Challenge):
+            self._challenge(sasl, verdict)
+        else:
+            self._conclude(sasl, verdict, claim)
+
+    def _challenge(self, sasl: SaslServer, challenge: Challenge) -> None:
+        try:
+            sasl.provide(challenge.activation_blob())
+        except ProtocolViolation:
+            self._linger()
+        else:
+            self._take_turn(sasl)
 
     def _conclude(self, sasl: SaslServer, verdict: Authenticated | IdscopeError, claim: Claim | None) -> None:
         outcome = _outcome(verdict)
@@ -259,9 +272,9 @@ _ENDING: Final = (_Phase.LINGER, _Phase.CLOSED)
 
 
 def _outcome(verdict: Authenticated | IdscopeError) -> Outcome:
-    """A server that cannot judge now is told from a credential that is not good. One that was throttled is let in to
-    be told so, where clients read when to come back."""
-    if isinstance(verdict, Authenticated | Throttled):
+    """A server that cannot judge now is told from a credential that is not good. A TPM that nobody enrolled is told so
+    in its request (observed), and so is a device that is throttled: clients read there when to come back."""
+    if isinstance(verdict, Authenticated | EnrollmentNotFound | Throttled):
         return Outcome.OK
     if verdict.status == 503:
         return Outcome.SYS_TEMP

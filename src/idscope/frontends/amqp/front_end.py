@@ -4,9 +4,9 @@ nor any message."""
 from __future__ import annotations
 
 from idscope.events import Wire
+from idscope.frontends.amqp.claims import AmqpUseCases
 from idscope.frontends.amqp.connection import AmqpProtocol
 from idscope.frontends.amqp.limits import AmqpLimits
-from idscope.frontends.amqp.session import AmqpUseCases
 from idscope.frontends.deadlines import Deadlines, resolution_for
 
 

@@ -10,10 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
-from idscope.attestation import Authenticated, Challenge, Claim, Refused
-from idscope.clock import Clock
+from idscope.attestation import Authenticated, Challenge, Claim
 from idscope.errors import IdscopeError, InternalError, InvalidArgument, Throttled, Unauthorized
-from idscope.events import Wire
+from idscope.frontends.amqp.claims import AmqpUseCases, Peer, authenticate
 from idscope.frontends.amqp.engine import Engine
 from idscope.frontends.amqp.failures import Failure, failure_of, retry_hint
 from idscope.frontends.amqp.limits import AmqpLimits
@@ -32,56 +31,11 @@ from idscope.frontends.http.answers import new_tracking_id
 from idscope.frontends.registrations import operation_status, read_registration, register_request
 from idscope.model.api_version import ApiVersion
 from idscope.model.document import encode, given
-from idscope.registration import RegistrationResult, RegistrationWorkflow
-from idscope.secret import Secret
+from idscope.registration import RegistrationResult
 
 _log = logging.getLogger(__name__)
 
 _NO_CERTIFICATE: Final = "IotHubUnauthorizedAccess"  # the text of the one refusal at OPEN that was observed
-
-
-class AmqpUseCases(msgspec.Struct, frozen=True):
-    """`retry_after`: seconds, an integer from 2 to 5, the only range that all clients treat alike."""
-
-    workflow: RegistrationWorkflow
-    clock: Clock
-    retry_after: int = 2
-    strict_api_versions: bool = False
-
-
-class Peer(msgspec.Struct, frozen=True):
-    """The other side, as the transport knows it; `chain` is DER, leaf first."""
-
-    address: str
-    wire: Wire
-    chain: tuple[bytes, ...] = ()
-
-    def claim(self, identity: Identity, version: ApiVersion, sas: Secret | None = None) -> Claim:
-        """To be that device, by the token or by the certificate."""
-        return Claim(
-            id_scope=identity.id_scope,
-            registration_id=identity.registration_id,
-            api_version=version,
-            wire=self.wire,
-            peer=self.address,
-            tracking_id=new_tracking_id(),
-            sas=sas,
-            chain=self.chain,
-        )
-
-
-async def authenticate(use_cases: AmqpUseCases, claim: Claim) -> Authenticated | IdscopeError:
-    """The device, or what it is told instead; raises nothing."""
-    try:
-        verdict = await use_cases.workflow.authenticate(claim)
-    except IdscopeError as error:
-        return error
-    except Exception:  # noqa: BLE001  the catch-all beneath the one place that turns errors into outcomes
-        _log.exception("a claim could not be judged, trackingId %s", claim.tracking_id)
-        return InternalError()
-    if isinstance(verdict, Refused):
-        return verdict.error
-    return Unauthorized() if isinstance(verdict, Challenge) else verdict
 
 
 class ProvisioningSession:
@@ -198,7 +152,8 @@ class ProvisioningSession:
             claim = self._peer.claim(*self._read_link(link))
         except IdscopeError as error:
             return error, new_tracking_id()
-        return await authenticate(self._use_cases, claim), claim.tracking_id
+        verdict = await authenticate(self._use_cases, claim)
+        return Unauthorized() if isinstance(verdict, Challenge) else verdict, claim.tracking_id
 
     def _read_link(self, link: EngineLink) -> tuple[Identity, ApiVersion]:
         identity = parse_address(link.address)
@@ -230,7 +185,8 @@ class ProvisioningSession:
             return
         if not isinstance(verdict, Throttled):
             self._claim = None  # that is its last word
-        self._refusal = self._failure(verdict, claim.tracking_id)
+        error = Unauthorized() if isinstance(verdict, Challenge) else verdict
+        self._refusal = self._failure(error, claim.tracking_id)
         incoming.reject(self._refusal)
         link.finish()
 

@@ -9,11 +9,18 @@ from typing import Final
 import msgspec
 
 from idscope.clock import format_time
-from idscope.errors import ControlPlaneError, HubError, IdscopeError, MethodNotAllowed, UnsupportedWebSocketVersion
+from idscope.errors import (
+    ControlPlaneError,
+    HubError,
+    IdscopeError,
+    MethodNotAllowed,
+    TpmChallenged,
+    UnsupportedWebSocketVersion,
+)
 from idscope.model.ca_certificate import ErrorDetails
 from idscope.model.document import UNSET, encode
 from idscope.model.guid import new_ordered_guid
-from idscope.model.registration import ProvisioningServiceErrorDetails
+from idscope.model.registration import ProvisioningServiceErrorDetails, TpmChallengeDetails
 
 CONTENT_TYPE_JSON: Final = (b"content-type", b"application/json; charset=utf-8")
 _NO_CONTENT: Final = 204
@@ -97,15 +104,18 @@ def error_answer(error: IdscopeError, tracking_id: str, now: int, *, wording: Wo
 
 def error_body(error: IdscopeError, tracking_id: str, now: int) -> bytes:
     """The error in the catalogue's JSON, the same on every wire; never empty, never a null."""
-    return encode(
-        ProvisioningServiceErrorDetails(
-            error_code=error.error_code,
-            tracking_id=tracking_id,
-            message=error.message,
-            info=UNSET if error.info is None else dict(error.info),
-            timestamp_utc=format_time(now),
-        )
+    details = ProvisioningServiceErrorDetails(
+        error_code=error.error_code,
+        tracking_id=tracking_id,
+        message=error.message,
+        info=UNSET if error.info is None else dict(error.info),
+        timestamp_utc=format_time(now),
     )
+    if isinstance(error, TpmChallenged):
+        details = TpmChallengeDetails(
+            **msgspec.structs.asdict(details), authentication_key=error.authentication_key, key_name=error.key_name
+        )
+    return encode(details)
 
 
 def _provisioning_error(error: IdscopeError, tracking_id: str, now: int) -> tuple[tuple[bytes, bytes], bytes]:

@@ -1,18 +1,20 @@
 """Owns the device API over HTTPS: three rows of the operation table and how their answers look.
 It must not decide anything: the workflow does.
 
-register answers 202, also when it is finished (one client accepts nothing else); a finished poll answers 200.
+register answers 202, also when it is finished (one client accepts nothing else); a finished poll answers 200. A TPM is
+challenged by a 401: its clients expect nothing else of their first request.
 """
 
 from __future__ import annotations
 
+import base64
 from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
-from idscope.attestation import Authenticated, Challenge, Claim
-from idscope.errors import Unauthorized
+from idscope.attestation import Authenticated, Challenge, Claim, Refused
+from idscope.errors import TpmChallenged
 from idscope.frontends.http.answers import Answer
 from idscope.frontends.http.operations import DEVICE_BODY_LIMIT, Api, Operation, Request
 from idscope.frontends.registrations import check_named, operation_status, register_request
@@ -76,9 +78,11 @@ async def _authenticated(devices: DeviceUseCases, request: Request, registration
             tpm=given(registration.tpm),
         )
     )
-    if isinstance(verdict, Authenticated):
-        return verdict
-    raise Unauthorized if isinstance(verdict, Challenge) else verdict.error
+    if isinstance(verdict, Challenge):
+        raise TpmChallenged(base64.b64encode(verdict.activation_blob()).decode())
+    if isinstance(verdict, Refused):
+        raise verdict.error
+    return verdict
 
 
 def _accepted_headers(

@@ -4,6 +4,7 @@ a refused device sees."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import uuid
@@ -25,6 +26,7 @@ from mqtt_device import (
     text,
     user_name,
 )
+from tpm_samples import ENDORSEMENT_KEY, STORAGE_ROOT_KEY
 
 from idscope.frontends.mqtt.addresses import DeviceCall, Verb, answer_topic, parse_call
 from idscope.frontends.mqtt.provisioning import ProvisioningOptions
@@ -33,6 +35,7 @@ from idscope.registration import WorkflowSettings
 from idscope.storage import AttemptRow, RegistrationRow
 from idscope.testing import FakeHubConnector, FaultyHubConnector
 from idscope.testing.application import ID_SCOPE, Application
+from idscope.testing.software_tpm import SoftwareTpm
 
 POLL = "$dps/registrations/GET/iotdps-get-operationstatus/?$rid={}&operationId={}"
 OTHER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -312,10 +315,23 @@ async def test_a_certificate_that_admits_nobody_is_told_on_the_answers_topic(cas
 
 @served()
 async def test_a_tpm_cannot_prove_itself_over_mqtt(case: Case) -> None:
-    tpm = {"endorsementKey": "AANhYmM="}
+    tpm = {"endorsementKey": ENDORSEMENT_KEY, "storageRootKey": STORAGE_ROOT_KEY}
     await case.app.enroll("chip", attestation={"type": "tpm", "tpm": tpm})
     await case.device.stand("chip", None)
     assert_error(await case.device.ask(REGISTER, json.dumps({"tpm": tpm}).encode()), 401, 401002)
+
+
+@served()
+async def test_a_token_that_a_tpm_signed_for_https_is_no_proof_over_mqtt(case: Case) -> None:
+    tpm = SoftwareTpm()
+    await case.app.enroll("chip", attestation={"type": "tpm", "tpm": {"endorsementKey": tpm.endorsement_key}})
+    path = f"/{ID_SCOPE}/registrations/chip/register?api-version=2019-03-31"
+    challenged = await case.app.request("PUT", path, {"tpm": tpm.document})
+    tpm.activate(base64.b64decode(challenged.json()["authenticationKey"]))
+    token = tpm.token(f"{ID_SCOPE}/registrations/chip", case.app.expiry)
+    await case.device.stand("chip", token)
+    assert_error(await case.device.ask(), 401, 401002)
+    assert (await case.app.request("PUT", path, {}, authorization=token)).status == 202
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from idscope.attestation import Candidates, Claim, GroupCandidate, Refused, Verd
 from idscope.clock import Clock
 from idscope.errors import Throttled
 from idscope.model.document import given
-from idscope.refusal import Cause, Reason
+from idscope.refusal import Cause, Reason, Step
 from idscope.registration.context import Context
 
 WINDOW: Final = 60.0  # seconds
@@ -26,16 +26,6 @@ MAX_ADDRESSES: Final = 10_000  # about 2 MB
 LONGEST_HINT: Final = 5  # seconds; what is longer or shorter than 2 to 5 some clients ignore (observed)
 _SHORTEST_HINT: Final = 2
 _SITE_BITS: Final = 64  # of IPv6: what one customer has
-# What is left of a refusal where no group let the device in.
-_FITS_NO_GROUP: Final = frozenset(
-    {
-        Cause.FITS_NO_GROUP,
-        Cause.SIGNED_WITH_UNKNOWN_KEY,
-        Cause.NOT_ENROLLED,
-        Cause.TOKEN_INSTEAD_OF_CERTIFICATE,
-        Cause.MECHANISM_ADMITS_NOBODY,
-    }
-)
 
 
 class _Window(msgspec.Struct):
@@ -63,7 +53,7 @@ class GroupTries:
         if left > 0:
             candidates = msgspec.structs.replace(candidates, groups=_group_of_last_registration(candidates, context))
         verdict = judge(claim, candidates, now)
-        if not isinstance(verdict, Refused) or not _fits_no_group(verdict):
+        if not isinstance(verdict, Refused) or not _fits_no_group(verdict, candidates):
             return verdict
         if left <= 0:
             self._count(address)
@@ -117,8 +107,15 @@ def _group_of_last_registration(candidates: Candidates, context: Context) -> tup
     return (first,) if last is not None and first.group_key == last.lower() else ()
 
 
-def _fits_no_group(refused: Refused) -> bool:
-    return refused.error.why is not None and refused.error.why.cause in _FITS_NO_GROUP
+def _fits_no_group(refused: Refused, candidates: Candidates) -> bool:
+    """Whether groups were tried, or would have been, in vain. Where they were tried for a disabled enrollment, the
+    refusal is that one's."""
+    why = refused.error.why
+    if why is None:
+        return False
+    if candidates.enrollment is None:
+        return why.cause in {Cause.FITS_NO_GROUP, Cause.NOT_ENROLLED}
+    return why.cause.step not in {Step.TOKEN, Step.RESOURCE}
 
 
 def _address(peer: str) -> str:

@@ -76,8 +76,8 @@ ADVICE: Final[Mapping[Cause, str]] = {
     Cause.CERTIFICATE_AGAINST_RULES: "Issue the certificate named here anew, so that what it says of itself allows "
     "its use.",
     Cause.TPM_NOT_OVER_THIS_WIRE: "Have the device register over HTTPS or AMQP: no client has a TPM over MQTT.",
-    Cause.TPM_KEY_UNUSABLE: "Use an endorsement key and a storage root key of RSA with 2048 bits, each as the Base64 of "
-    "a TPM2B_PUBLIC, as the SDKs make them.",
+    Cause.TPM_KEY_UNUSABLE: "Use an endorsement key and a storage root key of RSA with 2048 bits, each as Base64 of a "
+    "TPM2B_PUBLIC, as the SDKs make them.",
     Cause.TPM_KEY_DIFFERS: "Enroll the endorsement key of this very TPM: the enrollment has another one.",
     Cause.TPM_NONCE_DIFFERS: "Have the device begin anew: its token answers an older challenge, or none.",
     Cause.CSR_NOT_SIGNED: "Have the device register without a certificate signing request.",

@@ -95,8 +95,8 @@ class GroupTries:
 
 
 def _groups_are_tried(claim: Claim, candidates: Candidates) -> bool:
-    if claim.sas is None or not candidates.groups:
-        return False
+    if claim.sas is None or claim.nonce is not None or not candidates.groups:
+        return False  # a nonce is a TPM's
     enrollment = candidates.enrollment
     return enrollment is None or given(enrollment.provisioning_status) == "disabled"
 

@@ -75,8 +75,9 @@ class AttemptLog:
             kind, steps, why = unfinished.decided_by, (*steps, *unfinished.steps), unfinished.why
         run = Run(device.claim, device.service_id, "register", started, device.enrollment_id, kind)
         attempt = run.attempt(verdict, self._clock.now(), steps=steps, error=error)
-        ended_otherwise = why is not None and verdict in {"failed", "disabled"}
-        self._recorder.record(because(attempt, why) if ended_otherwise and why is not None else attempt)
+        if why is not None and verdict in {"failed", "disabled"}:
+            attempt = because(attempt, why)
+        self._recorder.record(attempt)
 
     def completed_later(self, device: Authenticated, started: int, unfinished: UnfinishedRegistration) -> None:
         """A device that was told `assigning`: its attempt gets the end once there is one, if this worker sees it."""

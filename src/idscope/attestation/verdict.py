@@ -81,10 +81,12 @@ class Challenge(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """`error` is what the device is told; its `reason` is for the operator only."""
+    """`error` is what the device is told; its `reason` is for the operator only. `matched_enrollment` decided, an
+    individual one or a group (`by_group`)."""
 
     error: ProvisioningError
     matched_enrollment: str | None = None
+    by_group: bool = False
 
 
 Verdict = Authenticated | Challenge | Refused

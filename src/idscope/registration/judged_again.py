@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from idscope.attestation import Authenticated, judge
 from idscope.errors import Unauthorized
+from idscope.refusal import Cause, Reason
 from idscope.registration.context import Context
 
 
@@ -29,4 +30,5 @@ def judged_again(known: Authenticated, context: Context) -> Authenticated | None
 def check_still_let_in(known: Authenticated, context: Context) -> None:
     """Raises Unauthorized where it is not."""
     if judged_again(known, context) is None:
-        raise Unauthorized(reason="the enrollment changed, and the device's credential is not of it any more")
+        text = "the enrollment changed, and the device's credential is not of it any more"
+        raise Unauthorized(reason=Reason(Cause.ENROLLMENT_CHANGED, text))

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 
 from idscope.clock import from_datetime
 from idscope.model.attestation import X509CertificateInfo
+from idscope.refusal import Cause, CredentialRefused
 from idscope.security.certificate_shape import TooManyParts, check_shape
 from idscope.security.certificates import certificate_info
 from idscope.security.chain_signature import (
@@ -56,8 +57,10 @@ _LOOKED_AT: Final = frozenset(
 E = TypeVar("E", bound=x509.ExtensionType)
 
 
-class ChainRefused(Exception):
+class ChainRefused(CredentialRefused):
     """Why a chain is not accepted; the text is for the operator, never for the device."""
+
+    default_cause = Cause.CERTIFICATES_UNREADABLE
 
 
 class ChainCertificate(msgspec.Struct, frozen=True, eq=False, kw_only=True):

@@ -60,6 +60,16 @@ def format_time(moment: int) -> str:
     return text.rstrip("0").rstrip(".") + "Z"
 
 
+def format_duration(seconds: int) -> str:
+    """`6 min 1 s`, `2 d 3 h`: the two largest units that are not nothing."""
+    parts, rest = [], seconds
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, length)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
 def parse_time(text: str) -> int:
     """A time of ISO 8601, or a date (its first moment); UTC where no zone is given. Raises ValueError."""
     match = _WRITTEN_TIME.fullmatch(text)

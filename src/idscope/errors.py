@@ -9,27 +9,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
+from idscope.refusal import Cause, Reason
+
 
 class IdscopeError(Exception):
     """Something a caller is told.
 
-    `message` is safe to send to anyone; `reason` is for the operator (log, attempts) and is never sent;
-    `info` is the published optional map of texts.
+    `message` is safe to send to anyone; `reason` is for the operator (log, attempts) and is never sent, `why` is the
+    same with its cause, where there is one; `info` is the published optional map of texts.
     """
 
     error_code: ClassVar[int]
     default_message: ClassVar[str]
+    cause: ClassVar[Cause | None] = None
+    retry_after: int | None = None  # seconds, where this very error knows them
 
-    def __init__(self, message: str | None = None, *, reason: str = "", info: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, *, reason: str | Reason = "", info: Mapping[str, str] | None = None
+    ) -> None:
         self.message = self.default_message if message is None else message
-        self.reason = reason
+        self.reason = str(reason)
         self.info = info
+        self._why = reason if isinstance(reason, Reason) else None
         super().__init__(self.message)
 
     @property
     def status(self) -> int:
         """The HTTP status code."""
         return self.error_code // 1000
+
+    @property
+    def why(self) -> Reason | None:
+        """The reason that was given with its cause, else the text with the cause of the class."""
+        if self._why is None and self.cause is not None:
+            return Reason(self.cause, self.reason or self.message)
+        return self._why
 
 
 class ProvisioningError(IdscopeError):
@@ -43,6 +57,7 @@ class InvalidArgument(ProvisioningError):
 
 class InvalidRegistrationId(InvalidArgument):
     default_message = "Invalid RegistrationId"
+    cause = Cause.INVALID_REGISTRATION_ID
 
 
 class InvalidETag(InvalidArgument):
@@ -61,7 +76,7 @@ class UnsupportedApiVersion(InvalidArgument):
 class AllocationFailed(ProvisioningError):
     """The branch of what ends a registration as `failed`; `lasting` says that another try cannot help."""
 
-    def __init__(self, message: str | None = None, *, reason: str = "", lasting: bool = False) -> None:
+    def __init__(self, message: str | None = None, *, reason: str | Reason = "", lasting: bool = False) -> None:
         super().__init__(message, reason=reason)
         self.lasting = lasting
 
@@ -69,16 +84,19 @@ class AllocationFailed(ProvisioningError):
 class CustomAllocationFailed(AllocationFailed):
     error_code = 400207
     default_message = "Custom allocation failed."
+    cause = Cause.CUSTOM_ALLOCATION
 
 
 class NoHubAvailable(AllocationFailed):
     error_code = 400208
     default_message = "No IoT hub is available for this enrollment."
+    cause = Cause.NO_HUB
 
 
 class HubRefused(AllocationFailed):
     error_code = 400209
     default_message = "The IoT hub refused the provisioning service."
+    cause = Cause.HUB_REFUSED
 
 
 class Unauthorized(ProvisioningError):
@@ -110,6 +128,7 @@ class IdScopeNotFound(ProvisioningError):
 
     error_code = 404000
     default_message = "IdScope not found."
+    cause = Cause.UNKNOWN_ID_SCOPE
 
 
 class RouteNotFound(ProvisioningError):
@@ -161,6 +180,7 @@ class EnrollmentGroupExists(ProvisioningError):
 class RegistrationConflict(ProvisioningError):
     error_code = 409203
     default_message = "Precondition failed."
+    cause = Cause.REGISTERS_ALREADY
 
 
 class PreconditionFailed(ProvisioningError):
@@ -193,8 +213,16 @@ class UnsupportedWebSocketVersion(ProvisioningError):
 
 
 class Throttled(ProvisioningError):
+    """Worth another try in `retry_after` seconds."""
+
     error_code = 429001
     default_message = "Operations are being throttled for this tenant."
+
+    def __init__(
+        self, message: str | None = None, *, reason: str | Reason = "", retry_after: int | None = None
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after = retry_after
 
 
 class HeadersTooLarge(ProvisioningError):
@@ -219,12 +247,14 @@ class ServiceUnavailable(ProvisioningError):
 
     error_code = 503000
     default_message = "The service cannot take the request now. Try again later."
+    cause = Cause.SERVER_UNAVAILABLE
 
 
 class HubError(IdscopeError):
     """The branch of the IoT Hub service API: a code word beside the number (`ErrorCode:DeviceNotFound;…`)."""
 
     code_word: ClassVar[str]
+    cause = Cause.HUB_REFUSED
 
 
 class HubArgumentInvalid(HubError):
@@ -305,6 +335,7 @@ class HubUnavailable(HubError):
     error_code = 503000
     code_word = "ServiceUnavailable"
     default_message = "The hub cannot be reached."
+    cause = Cause.HUB_UNREACHABLE
 
 
 class HubGatewayTimeout(HubError):

@@ -28,7 +28,16 @@ from idscope.records import (
     registration_row,
 )
 from idscope.security.sealing import KEY_BYTES, Sealer
-from idscope.storage import EnrollmentRow, Key, ProvisioningServiceRow, RegistrationRow, Row, ServerRow, key_of
+from idscope.storage import (
+    AttemptRow,
+    EnrollmentRow,
+    Key,
+    ProvisioningServiceRow,
+    RegistrationRow,
+    Row,
+    ServerRow,
+    key_of,
+)
 from idscope.storage.sql import open_store
 from idscope.storage.sql.migration import bring_up_to_date, landed_migrations
 
@@ -87,6 +96,8 @@ async def read(database: Path) -> None:
         assert (enrollment.endorsement_key_hash, enrollment.created) == ("AB", 1684537845477793)
         assert (registration.document, registration.enrollment_group_key) == (bytes(range(256)), None)
         assert [row.registration_key for row in await store.expired_operations(0, 9)] == ["r"]
+        attempts = await store.page(AttemptRow, ("a",), None, 9, order=AttemptRow.BY_ATTEMPT_ID)
+        assert [(row.service_id, row.registration_key) for row in attempts] == [("0ne00000001", "r")]
         await store.check()
     finally:
         await store.close()

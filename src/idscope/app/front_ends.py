@@ -14,6 +14,7 @@ from idscope.app.use_cases import UseCases
 from idscope.directory import Directory
 from idscope.frontends.amqp.claims import AmqpUseCases
 from idscope.frontends.amqp.front_end import AmqpFrontEnd
+from idscope.frontends.http.attempts_api import ATTEMPT_OPERATIONS
 from idscope.frontends.http.control_plane_api import CONTROL_PLANE_OPERATIONS
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
 from idscope.frontends.http.front_end import HttpFrontEnd
@@ -46,6 +47,7 @@ PUBLIC_OPERATIONS: Final[tuple[Operation, ...]] = (
 OPERATOR_LISTENER_OPERATIONS: Final[tuple[Operation, ...]] = (
     *OPERATOR_OPERATIONS,
     *HUB_MONITOR_OPERATIONS,
+    *ATTEMPT_OPERATIONS,
     *CONTROL_PLANE_OPERATIONS,
     *NAMED_SERVICE_OPERATIONS,
 )
@@ -74,6 +76,7 @@ class FrontEnds:
             PUBLIC_OPERATIONS + OPERATOR_LISTENER_OPERATIONS,
             ground.clock.now(),
             HubTraffic(use_cases.telemetry, use_cases.delivery.messages),
+            use_cases.explanations,
         )
         self.hub = HubMqtt(
             use_cases.device_access, use_cases.delivery, use_cases.twins, use_cases.telemetry, ground.clock

@@ -17,7 +17,7 @@ from idscope.frontends.http.hub_api import HubUseCases
 from idscope.frontends.http.service_api import ServiceUseCases
 from idscope.hubs.connector import HubConnector
 from idscope.hubs.embedded import EmbeddedHubConnector
-from idscope.registration import AttemptRecorder, OperationIds, RegistrationWorkflow, WorkflowSettings
+from idscope.registration import AttemptRecorder, Explanations, OperationIds, RegistrationWorkflow, WorkflowSettings
 from idscope.settings import Settings
 from idscope.storage import Store
 
@@ -53,6 +53,8 @@ class UseCases:
             settings=_workflow_settings(ground.settings),
         )
 
+        self.explanations = Explanations(store, self.workflow.contexts, directory)
+
     @classmethod
     async def build(cls, ground: Ground, store: Store, directory: Directory) -> UseCases:
         """Raises StoreUnavailable, CannotOpen."""
@@ -87,6 +89,7 @@ def _workflow_settings(settings: Settings) -> WorkflowSettings:
         assign_wait=settings.assign_wait_seconds,
         azure_timing=settings.azure_timing,
         hub_limit=settings.hub_retry_limit_seconds,
+        failed_group_tries=settings.failed_group_tries_per_minute,
         attestation=AttestationRules(
             refuse_weak_certificates=settings.refuse_weak_certificates,
             x509_registration_id=settings.x509_registration_id,

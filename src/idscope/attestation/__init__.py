@@ -8,6 +8,7 @@ from idscope.attestation.authorities import (
     known_authorities,
 )
 from idscope.attestation.claim import Claim
+from idscope.attestation.diagnosis import diagnose
 from idscope.attestation.lookup import Candidates, GroupCandidate, LookupKeys, lookup_keys
 from idscope.attestation.precedence import judge
 from idscope.attestation.rules import AttestationRules
@@ -32,6 +33,7 @@ __all__ = [
     "Verdict",
     "challenge_first",
     "client_thumbprints",
+    "diagnose",
     "judge",
     "known_authorities",
     "lookup_keys",

@@ -29,6 +29,7 @@ from idscope.errors import EnrollmentNotFound, InvalidCertificate, ProvisioningE
 from idscope.model.attestation import AttestationType
 from idscope.model.document import given
 from idscope.model.enrollment import IndividualEnrollment
+from idscope.refusal import Cause, Reason
 
 Judge = Callable[[Claim, IndividualEnrollment, Candidates, int], Verdict]
 
@@ -42,6 +43,13 @@ INDIVIDUAL: Final[Mapping[AttestationType, Judge]] = {
 
 def judge(claim: Claim, candidates: Candidates, now: int) -> Verdict:
     """The verdict on a claim, given what stands in the store at `now` (microseconds since the epoch)."""
+    verdict = _judge(claim, candidates, now)
+    if isinstance(verdict, Authenticated):
+        return msgspec.structs.replace(verdict, revision=candidates.revision)
+    return verdict
+
+
+def _judge(claim: Claim, candidates: Candidates, now: int) -> Verdict:
     enrollment = candidates.enrollment
     if enrollment is None:
         return _judge_without_individual(claim, candidates, now)
@@ -55,7 +63,8 @@ def _judge_individual(claim: Claim, enrollment: IndividualEnrollment, candidates
     mechanism = enrollment.attestation.type
     decide = INDIVIDUAL.get(mechanism)
     if decide is None:
-        reason = f"the individual enrollment attests by {mechanism}, which admits no device in this version"
+        text = f"the individual enrollment attests by {mechanism}, which admits no device in this version"
+        reason = Reason(Cause.MECHANISM_ADMITS_NOBODY, text)
         return Refused(_generic_refusal(claim, reason), enrollment.registration_id)
     return decide(claim, enrollment, candidates, now)
 
@@ -80,13 +89,14 @@ def _judge_without_individual(claim: Claim, candidates: Candidates, now: int) ->
         return symmetric_key.judge_groups(claim, candidates, now)
     if claim.chain:
         return x509.judge_groups(claim, candidates, now)
-    reason = f"no individual enrollment has the registration id {claim.registration_id!r}"
-    if claim.tpm is not None:
-        return Refused(EnrollmentNotFound(reason=reason))  # a TPM with an unknown id is told so (observed)
-    return Refused(Unauthorized(reason=reason))
+    text = f"no individual enrollment has the registration id {claim.registration_id!r}"
+    if claim.tpm is not None:  # a TPM with an unknown id is told so (observed)
+        return Refused(EnrollmentNotFound(reason=Reason(Cause.NOT_ENROLLED, text)))
+    text += ", and neither a token nor a certificate was sent"
+    return Refused(Unauthorized(reason=Reason(Cause.NO_CREDENTIAL, text)))
 
 
-def _generic_refusal(claim: Claim, reason: str) -> ProvisioningError:
+def _generic_refusal(claim: Claim, reason: Reason) -> ProvisioningError:
     """The ordinary 401, in the words for what was presented."""
     if claim.sas is None and claim.chain:
         return InvalidCertificate(reason=reason)

@@ -22,6 +22,7 @@ from idscope.events import Wire
 from idscope.model.attestation import TpmAttestation
 from idscope.model.document import given
 from idscope.model.enrollment import IndividualEnrollment
+from idscope.refusal import Cause, Reason
 from idscope.secret import Secret
 from idscope.security.sas import SasRefused, check_expiry, signed_with
 from idscope.security.tpm_public import TpmKey, TpmKeyRefused, read_key
@@ -68,8 +69,8 @@ def judge_unknown(claim: Claim, now: int) -> Refused:
         _check_token(claim, () if claim.nonce is None else (claim.nonce,), now)
     except Unauthorized as error:
         return Refused(error)
-    reason = f"no individual enrollment has the registration id {claim.registration_id!r}"
-    return Refused(EnrollmentNotFound(reason=reason))
+    text = f"no individual enrollment has the registration id {claim.registration_id!r}"
+    return Refused(EnrollmentNotFound(reason=Reason(Cause.NOT_ENROLLED, text)))
 
 
 def _challenge(
@@ -78,13 +79,15 @@ def _challenge(
     """Raises Unauthorized, InvalidArgument where no keys came along."""
     _presented(claim)
     if root_key is None:
-        raise InvalidArgument("storageRootKey is missing.")
+        text = "storageRootKey is missing."
+        raise InvalidArgument(text, reason=Reason(Cause.TPM_KEY_UNUSABLE, text))
     return Challenge(endorsement_key, root_key, nonce, claim.id_scope, enrollment_id)
 
 
 def _presented(claim: Claim) -> TpmAttestation:
     if claim.tpm is None:
-        raise Unauthorized(reason="neither a token nor the keys of a TPM were sent, and the enrollment attests by TPM")
+        text = "neither a token nor the keys of a TPM were sent, and the enrollment attests by TPM"
+        raise Unauthorized(reason=Reason(Cause.NO_CREDENTIAL, text))
     return claim.tpm
 
 
@@ -94,9 +97,9 @@ def _enrolled_key(claim: Claim, enrollment: IndividualEnrollment) -> TpmKey:
     try:
         enrolled = read_key("" if tpm is None else tpm.endorsement_key)
     except TpmKeyRefused as refusal:
-        raise Unauthorized(reason=f"the enrolled endorsementKey {refusal}") from None
+        raise Unauthorized(reason=Reason(Cause.TPM_KEY_UNUSABLE, f"the enrolled endorsementKey {refusal}")) from None
     if claim.tpm is not None and _read("endorsementKey", claim.tpm.endorsement_key) != enrolled:
-        raise Unauthorized(reason="the endorsement key is not the enrolled one")
+        raise Unauthorized(reason=Reason(Cause.TPM_KEY_DIFFERS, "the endorsement key is not the enrolled one"))
     return enrolled
 
 
@@ -105,7 +108,8 @@ def _nonces(claim: Claim, enrolled: TpmKey, candidates: Candidates, now: int) ->
     if claim.nonce is not None:
         return (claim.nonce,)
     if claim.wire != _HTTPS or candidates.nonces is None:
-        raise Unauthorized(reason=f"a TPM cannot prove itself in this way over {claim.wire}")
+        text = f"a TPM cannot prove itself in this way over {claim.wire}"
+        raise Unauthorized(reason=Reason(Cause.TPM_NOT_OVER_THIS_WIRE, text))
     return candidates.nonces.valid(claim.id_scope, claim.registration_id, enrolled.structure, now)
 
 
@@ -121,7 +125,8 @@ def _read(name: str, text: str) -> TpmKey:
     try:
         return read_key(text)
     except TpmKeyRefused as refusal:
-        raise InvalidArgument(f"{name} {refusal}") from None
+        text = f"{name} {refusal}"
+        raise InvalidArgument(text, reason=Reason(Cause.TPM_KEY_UNUSABLE, text)) from None
 
 
 def _check_token(claim: Claim, nonces: tuple[Secret, ...], now: int) -> None:
@@ -130,6 +135,7 @@ def _check_token(claim: Claim, nonces: tuple[Secret, ...], now: int) -> None:
         token = presented_token(claim)
         check_expiry(token, now)
     except SasRefused as refusal:
-        raise Unauthorized(reason=str(refusal)) from None
+        raise Unauthorized(reason=refusal.reason) from None
     if not any(signed_with(token, nonce) for nonce in nonces):
-        raise Unauthorized(reason="the token was signed with none of the nonces that are valid now")
+        text = "the token was signed with none of the nonces that are valid now"
+        raise Unauthorized(reason=Reason(Cause.TPM_NONCE_DIFFERS, text))

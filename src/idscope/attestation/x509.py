@@ -26,6 +26,7 @@ from idscope.attestation.rules import AttestationRules
 from idscope.attestation.verdict import Authenticated, KeySlot, Proof, Refused, Verdict
 from idscope.errors import CaCertificateNotFound, InvalidCertificate, ProvisioningError, Unauthorized
 from idscope.model.enrollment import IndividualEnrollment
+from idscope.refusal import Cause, Reason
 from idscope.security.certificate_chain import Path, find_paths, read_chain
 from idscope.security.chain_certificate import ChainCertificate, ChainRefused
 from idscope.security.path_validation import check_path
@@ -50,13 +51,15 @@ class _Met(NamedTuple):
 def judge_individual(claim: Claim, enrollment: IndividualEnrollment, candidates: Candidates, now: int) -> Verdict:
     """Authenticated where the leaf is enrolled, or was issued below what is enrolled or referred to."""
     if not claim.chain:
-        what = "no certificate" if claim.sas is None else "a token and no certificate"
-        reason = f"{what} was sent, and the enrollment attests by certificate"
+        sent, cause = "nothing", Cause.NO_CREDENTIAL
+        if claim.sas is not None:
+            sent, cause = "a token and no certificate", Cause.TOKEN_INSTEAD_OF_CERTIFICATE
+        reason = Reason(cause, f"{sent} was sent, and the enrollment attests by certificate")
         return Refused(Unauthorized(reason=reason), enrollment.registration_id)
     try:
         proof = _prove_individual(claim, enrollment, candidates, now)
     except ChainRefused as refusal:
-        return Refused(InvalidCertificate(reason=str(refusal)), enrollment.registration_id)
+        return Refused(InvalidCertificate(reason=refusal.reason), enrollment.registration_id)
     except CaCertificateNotFound as error:
         return Refused(error, enrollment.registration_id)
     return candidates.let_in(claim, enrollment, proof, now)
@@ -75,9 +78,9 @@ def judge_groups(claim: Claim, candidates: Candidates, now: int) -> Verdict:
         matched = met.group.group.enrollment_group_id
         proof = _prove_group(met, paths, candidates, now)
     except ChainRefused as refusal:
-        return Refused(InvalidCertificate(reason=str(refusal)), matched)
+        return Refused(InvalidCertificate(reason=refusal.reason), matched, by_group=matched is not None)
     except CaCertificateNotFound as error:
-        return Refused(error, matched)
+        return Refused(error, matched, by_group=True)
     return Authenticated(
         service_id=candidates.service_id,
         registration_key=claim.registration_id.lower(),
@@ -107,9 +110,11 @@ def _check_registration_id(leaf: ChainCertificate, registration_id: str, rules: 
     if rules.x509_registration_id == "first_dns_name_or_common_name" and leaf.dns_names:
         what, names = "first DNS name", leaf.dns_names[:1]
     if len(names) != 1:
-        raise ChainRefused(f"{leaf.name} has {len(names)} common names, and the registration id is the one of the leaf")
+        text = f"{leaf.name} has {len(names)} common names, and the registration id is the one of the leaf"
+        raise ChainRefused(text, Cause.COMMON_NAME_DIFFERS)
     if not names[0].isascii() or names[0].lower() != registration_id.lower():
-        raise ChainRefused(f"the {what} of the leaf is {names[0][:150]!r}, the registration id is {registration_id!r}")
+        text = f"the {what} of the leaf is {names[0][:150]!r}, the registration id is {registration_id!r}"
+        raise ChainRefused(text, Cause.COMMON_NAME_DIFFERS)
 
 
 def _proof(leaf: ChainCertificate, slot: KeySlot, signing: ChainCertificate | None = None) -> Proof:
@@ -157,7 +162,8 @@ def _prove_individual(claim: Claim, enrollment: IndividualEnrollment, candidates
     paths = find_paths(leaf, (*presented, *(certificate for _, certificate in enrolled)), authorities.pool)
     proof = _first_proof(_met_by(paths, slots), now, rules)
     if proof is None:
-        raise ChainRefused(f"the chain leads to no certificate of the enrollment: {_dead_end(paths)}")
+        text = f"the chain leads to no certificate of the enrollment: {_dead_end(paths)}"
+        raise ChainRefused(text, Cause.CERTIFICATE_NOT_ENROLLED)
     return proof
 
 
@@ -175,8 +181,10 @@ def _not_enrolled(leaf: ChainCertificate, enrollment: IndividualEnrollment) -> C
     names = [name for _, name in reference_names(enrollment.attestation)]
     if names:
         listed = ", ".join(repr(name) for name in dict.fromkeys(names))
-        return CaCertificateNotFound(reason=f"the enrollment refers to {listed}, not uploaded or not verified")
-    return ChainRefused(f"the certificate of {leaf.name} is none of those that are enrolled")
+        text = f"the enrollment refers to {listed}, not uploaded or not verified"
+        return CaCertificateNotFound(reason=Reason(Cause.CA_NOT_VERIFIED, text))
+    text = f"the certificate of {leaf.name} is none of those that are enrolled"
+    return ChainRefused(text, Cause.CERTIFICATE_NOT_ENROLLED)
 
 
 # Groups
@@ -206,12 +214,21 @@ def _prove_group(met: _Met, paths: tuple[Path, ...], candidates: Candidates, now
     ]
     proof = _first_proof(trusted, now, candidates.rules)
     if proof is None:
-        reason = (
-            f"{met.certificate.name} of the group {met.group.group.enrollment_group_id!r} is not below a verified CA "
-            f"certificate: {_dead_end(through)}; {candidates.authorities.verified_names()}"
-        )
-        raise CaCertificateNotFound(reason=reason)
+        raise CaCertificateNotFound(reason=_not_verified(met, tuple(through), candidates.authorities))
     return msgspec.structs.replace(proof, signing_certificate=met.certificate.info)
+
+
+def _not_verified(met: _Met, paths: tuple[Path, ...], authorities: Authorities) -> Reason:
+    """Where a certificate of the way up is uploaded, its name is a fact: it only waits to be verified."""
+    text = (
+        f"{met.certificate.name} of the group {met.group.group.enrollment_group_id!r} is not below a verified CA "
+        f"certificate: {_dead_end(paths)}; {authorities.verified_names()}"
+    )
+    above = {certificate.thumbprint for path in paths for certificate in path[met.position :]}
+    name = next((ca.name for ca in authorities.uploaded.values() if ca.thumbprint in above), None)
+    if name is None:
+        return Reason(Cause.CA_NOT_VERIFIED, text)
+    return Reason(Cause.CA_UPLOADED_ONLY, f"{text}; {name} is uploaded and waits to be verified", {"ca": name})
 
 
 def _first_verified(path: Path, start: int, verified: frozenset[str]) -> int | None:
@@ -221,10 +238,14 @@ def _first_verified(path: Path, start: int, verified: frozenset[str]) -> int | N
 
 def _why_no_group(paths: tuple[Path, ...], authorities: Authorities) -> ProvisioningError:
     leads_to_verified = any(_first_verified(path, 1, authorities.verified) is not None for path in paths)
-    reason = f"no enrollment group holds a certificate of the chain: {_dead_end(paths)}; {authorities.verified_names()}"
-    if leads_to_verified or paths[0][0].subject == paths[0][0].issuer:
-        return InvalidCertificate(reason=reason)
-    return CaCertificateNotFound(reason=reason)
+    text = f"no enrollment group holds a certificate of the chain: {_dead_end(paths)}; {authorities.verified_names()}"
+    self_signed = paths[0][0].subject == paths[0][0].issuer
+    if leads_to_verified or self_signed:
+        cause = Cause.NO_GROUP_FOR_CHAIN if leads_to_verified else Cause.CERTIFICATE_NOT_ENROLLED
+        return InvalidCertificate(reason=Reason(cause, text))
+    last = _longest(paths)[-1]
+    cause = Cause.CA_NOT_UPLOADED if last.subject == last.issuer else Cause.CHAIN_INCOMPLETE
+    return CaCertificateNotFound(reason=Reason(cause, text))
 
 
 def _met_by(paths: Iterable[Path], slots: Mapping[str, KeySlot]) -> Iterator[_Trusted]:
@@ -237,7 +258,11 @@ def _met_by(paths: Iterable[Path], slots: Mapping[str, KeySlot]) -> Iterator[_Tr
 
 def _dead_end(paths: Iterable[Path]) -> str:
     """Where the longest way up ends, and why."""
-    last = max(paths, key=len)[-1]
+    last = _longest(paths)[-1]
     if last.subject == last.issuer:
         return f"it ends at the self-signed {last.name}"
     return f"it stops at {last.name}, whose issuer {last.issuer_name} was neither sent nor uploaded"
+
+
+def _longest(paths: Iterable[Path]) -> Path:
+    return max(paths, key=len)

@@ -12,6 +12,7 @@ from idscope.cli.device_certificate import device_certificate
 from idscope.cli.device_key import device_key
 from idscope.cli.enrollment import enrollment
 from idscope.cli.enrollment_group import enrollment_group
+from idscope.cli.explain import explain
 from idscope.cli.hub import hub
 from idscope.cli.registration import registration
 from idscope.cli.serve import serve
@@ -30,6 +31,7 @@ for command in (
     enrollment,
     enrollment_group,
     registration,
+    explain,
     certificate,
     hub,
     ca,

@@ -90,6 +90,7 @@ class Context(msgspec.Struct, frozen=True):
             self.rules,
             self.nonces,
             self.challenged_root_key or self._registered_root_key(),
+            self.service.revision,
         )
 
     def _registered_root_key(self) -> str | None:
@@ -124,8 +125,8 @@ class ContextReader:
             raise IdScopeNotFound(reason=f"no provisioning service here has the id scope {id_scope[:100]!r}")
         return service
 
-    async def read(self, service_id: str, registration_key: str) -> Context:
-        """Raises StoreUnavailable, CannotOpen, IdScopeNotFound."""
+    async def read(self, service_id: str, registration_key: str, *, all_groups: bool = False) -> Context:
+        """`all_groups`: also where none of them may matter. Raises StoreUnavailable, CannotOpen, IdScopeNotFound."""
         key = (service_id, registration_key)
         enrollment, registration, operation, service = await self._store.fetch(
             (
@@ -143,7 +144,7 @@ class ContextReader:
             individual,
             None if registration is None else read_registration(registration),
             operation,
-            await self._groups_as_of(service_id, revision) if _needs_groups(individual) else None,
+            await self._groups_as_of(service_id, revision) if all_groups or _needs_groups(individual) else None,
             self._rules,
             self._nonces,
             self.root_keys.last(key),

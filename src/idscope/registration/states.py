@@ -61,6 +61,7 @@ class WorkflowSettings(msgspec.Struct, frozen=True):
     and refuse a second registration of the same device with 409203, as the real service does. `hub_limit`: how long
     an unwilling hub is tried. `hub_timeout`: how long one call to a hub may take. `lease`: after how long without a
     sign of life another worker takes an operation over. `attestation`: by which rules devices prove themselves.
+    `failed_group_tries`: how many tokens of one address may fit no group in a minute, 0 for any number.
     """
 
     assign_wait: float = 1.0
@@ -71,3 +72,4 @@ class WorkflowSettings(msgspec.Struct, frozen=True):
     longest_retry: float = 5.0
     lease: float = 10.0
     attestation: AttestationRules = AttestationRules()
+    failed_group_tries: int = 300

@@ -8,17 +8,21 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from idscope.attestation import Authenticated, Proof, judge
+from idscope.attestation import Authenticated, Proof
 from idscope.clock import MICROSECONDS, Clock, next_time
 from idscope.errors import AllocationFailed, HubError, HubRefused, RegistrationNotFound, Unauthorized
+from idscope.events import MatchedKind
 from idscope.model.device_identity import HubCredential
 from idscope.model.document import UNSET, given
 from idscope.model.enrollment import Enrollment, IndividualEnrollment
 from idscope.model.etag import ABSENT, Matches, new_etag
 from idscope.model.registration import EnrollmentStatus, X509RegistrationResult
 from idscope.records import Placement, RegistrationRecord, registration_row
+from idscope.refusal import Cause, Reason
+from idscope.refusal import Step as RefusedStep
 from idscope.registration.context import Context, ContextReader
 from idscope.registration.enrolled_device import EnrolledDevice, enrolled_device, hub_credential
+from idscope.registration.judged_again import judged_again
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation
 from idscope.registration.placement import Connectors, choose_hub, linked_hub, place
 from idscope.registration.states import Step, WorkflowSettings
@@ -46,7 +50,7 @@ class UnfinishedRegistration:
 
     It runs as `task` from the start. `key` is service id and registration key; `device` and `authenticated` are None
     for one that is resumed from `resume`, the row of a worker that died. `read` is the context where that was read for
-    the same request.
+    the same request. `steps` and `why` are for the operator: what was done, and what ended it otherwise than assigned.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class UnfinishedRegistration:
         self.operation = operation
         self.key = key
         self.steps: list[str] = []
+        self.why: Reason | None = None
+        self.decided_by: MatchedKind = "individual" if device is None or device.group_key is None else "group"
         self._workshop = workshop
         self._device = device
         self._authenticated = authenticated
@@ -113,18 +119,21 @@ class UnfinishedRegistration:
         if deciding is None:
             await self._refuse("the enrollment was deleted while the device registered")
         await self._judge_again(context, deciding.etag)
+        self.decided_by = "individual" if isinstance(deciding.enrollment, IndividualEnrollment) else "group"
         if self._is_not_of(deciding.enrollment):
             await self._refuse("the device proved itself by a group, and has an individual enrollment now")
         return context, enrolled_device(deciding.enrollment, attested.registration_id, context.registration)
 
     async def _judge_again(self, context: Context, enrollment_etag: str) -> None:
-        """A device whose enrollment changed since it proved itself must still be let in by it."""
+        """A device must still be let in by its enrollment, whatever changed since it proved itself."""
         known = self._authenticated
-        if known is None or known.enrollment_etag == enrollment_etag:
+        if known is None:
             return
-        verdict = judge(known.claim, context.candidates(), known.at)
-        if not isinstance(verdict, Authenticated) or verdict.enrollment_etag != enrollment_etag:
+        verdict = judged_again(known, context)
+        if verdict is None or verdict.enrollment_etag != enrollment_etag:
             await self._refuse("the enrollment changed, and the device's credential is not of it any more")
+        if verdict is known:
+            return
         self._authenticated = verdict
         self._device = msgspec.structs.replace(self._attested(), group_key=verdict.group_key, proof=verdict.proof)
 
@@ -145,6 +154,7 @@ class UnfinishedRegistration:
         """The finished record of a device that is assigned or disabled. Raises AllocationFailed, HubError."""
         operation, proof = self.operation, self._attested().proof
         if given(device.enrollment.provisioning_status) == "disabled":
+            self.why = _disabled(device)
             return self._record(context, device, "disabled")
         previous = None if context.registration is None else context.registration.placement
         if operation.step is Step.ALLOCATING or operation.placement is None:
@@ -187,6 +197,7 @@ class UnfinishedRegistration:
         self, context: Context, device: EnrolledDevice, error: AllocationFailed | HubError
     ) -> RegistrationRecord:
         failure = error if isinstance(error, AllocationFailed) else HubRefused(_hub_words(error))
+        self.why = _failure_reason(error, self.operation.placement)
         return msgspec.structs.replace(
             self._record(context, device, "failed"), error_code=failure.error_code, error_message=failure.message
         )
@@ -244,7 +255,7 @@ class UnfinishedRegistration:
             if removal:
                 await self._workshop.store.commit(Unit(removal))
             self.operation.finish()
-        raise Unauthorized(reason=reason)
+        raise Unauthorized(reason=Reason(Cause.ENROLLMENT_CHANGED, reason))
 
     def _attested(self) -> AttestedDevice:
         if self._device is None:
@@ -264,6 +275,26 @@ def _is_lasting(error: AllocationFailed | HubError) -> bool:
     if isinstance(error, AllocationFailed):
         return error.lasting
     return error.status in _FAULTS_OF_THE_DEVICE
+
+
+def _disabled(device: EnrolledDevice) -> Reason:
+    enrollment = device.enrollment
+    if isinstance(enrollment, IndividualEnrollment):
+        name = enrollment.registration_id
+        text = f"the individual enrollment {name!r} is disabled"
+        return Reason(Cause.ENROLLMENT_DISABLED, text, {"enrollment": name})
+    name = enrollment.enrollment_group_id
+    text = f"the enrollment group {name!r} is disabled"
+    return Reason(Cause.GROUP_DISABLED, text, {"group": name})
+
+
+def _failure_reason(error: AllocationFailed | HubError, placement: Placement | None) -> Reason:
+    """In the hub's words, with its name, where a hub was chosen already."""
+    text = error.reason or error.message
+    cause = (error.why or Reason(Cause.HUB_REFUSED, text)).cause
+    if placement is None or cause.step is not RefusedStep.HUB:
+        return Reason(cause, text)
+    return Reason(cause, f"{placement.host_name}: {text}", {"hub": placement.host_name})
 
 
 def _x509_result(proof: Proof, group_id: str | None) -> X509RegistrationResult | None:

@@ -18,7 +18,6 @@ from idscope.attestation import (
     TpmNonces,
     Verdict,
     challenge_first,
-    judge,
     lookup_keys,
 )
 from idscope.clock import Clock
@@ -31,15 +30,18 @@ from idscope.errors import (
     RegistrationNotFound,
     ServiceUnavailable,
 )
-from idscope.events import Verdict as AttemptVerdict
 from idscope.model.api_version import CSR_SINCE, ApiVersion
 from idscope.model.document import UNSET
 from idscope.model.guid import new_guid
 from idscope.model.registration import DeviceRegistrationResult
 from idscope.records import RegistrationRecord, device_result
-from idscope.registration.attempts import AttemptRecorder, Run
+from idscope.refusal import Cause, Reason
+from idscope.registration.attempt_log import AttemptLog, verdict_of
+from idscope.registration.attempts import AttemptRecorder
 from idscope.registration.context import Context, ContextReader
 from idscope.registration.enrolled_device import enrolled_device
+from idscope.registration.group_tries import GroupTries
+from idscope.registration.judged_again import check_still_let_in
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation, UnderWayElsewhere
 from idscope.registration.operation_id import OperationIds
 from idscope.registration.placement import Connectors
@@ -70,12 +72,14 @@ class RegistrationWorkflow:
         tpm_nonces: TpmNonces,
         settings: WorkflowSettings,
     ) -> None:
-        self._contexts = ContextReader(store, sealer, directory, settings.attestation, tpm_nonces)
-        self._workshop = Workshop(self._contexts, store, sealer, connectors, clock, settings)
+        self.contexts = ContextReader(store, sealer, directory, settings.attestation, tpm_nonces)
+        self._workshop = Workshop(self.contexts, store, sealer, connectors, clock, settings)
         self._store = store
         self._sealer = sealer
         self._clock = clock
-        self._attempts = attempts
+        self._group_tries = GroupTries(settings.failed_group_tries, clock)
+        self._recorder = attempts
+        self._attempts = AttemptLog(attempts, self.contexts, clock)
         self._operation_ids = operation_ids
         self._settings = settings
         self._owner = new_guid()
@@ -87,24 +91,22 @@ class RegistrationWorkflow:
         StoreUnavailable."""
         started = self._clock.now()
         service_id = ""
-        key = ""
         verdict: Verdict | None = challenge_first(claim)
         try:
             if verdict is None:
-                service_id = self._contexts.service(claim.id_scope).service_id
-                key = lookup_keys(claim).registration_key
-                context = await self._contexts.read(service_id, key)
-                verdict = judge(claim, context.candidates(), started)
+                service_id = self.contexts.service(claim.id_scope).service_id
+                context = await self.contexts.read(service_id, lookup_keys(claim).registration_key)
+                verdict = self._group_tries.judge(claim, context, started)
                 self._remember(verdict, context)
         except ProvisioningError as error:
             verdict = Refused(error)
         if isinstance(verdict, Refused):
-            run = Run(claim, service_id, key, "authenticate", started, verdict.matched_enrollment)
-            self._attempts.record(run.attempt("refused", self._clock.now(), error=verdict.error))
+            self._attempts.refused(claim, service_id, started, verdict)
         elif isinstance(verdict, Challenge) and verdict.enrollment_id is not None:
-            run = Run(claim, service_id, key, "authenticate", started, verdict.enrollment_id)
-            self._attempts.record(run.attempt("challenged", self._clock.now()))
-            self._contexts.root_keys.remember((service_id, key), verdict.storage_root_key.text)
+            self._attempts.challenged(claim, service_id, started, verdict.enrollment_id)
+            self.contexts.root_keys.remember(
+                (service_id, lookup_keys(claim).registration_key), verdict.storage_root_key.text
+            )
         return verdict
 
     async def register(self, device: Authenticated, request: RegisterRequest) -> RegistrationResult:
@@ -114,26 +116,21 @@ class RegistrationWorkflow:
         InvalidArgument (a CSR where nothing issues certificates, a TPM's storage root key that is not known any
         more), StoreUnavailable.
         """
-        run = Run(
-            device.claim,
-            device.service_id,
-            device.registration_key,
-            "register",
-            self._clock.now(),
-            device.enrollment_id,
-        )
+        started = self._clock.now()
         unfinished: UnfinishedRegistration | None = None
         try:
             _check_csr(request, device.claim.api_version)
+            await self._check_who_joins(device)
             if device.proof.mechanism == "tpm":
                 keys_of(device.proof)
             unfinished = self._unfinished(device, request)
             result = await self._wait(unfinished, device.claim.api_version)
         except IdscopeError as error:
-            steps = () if unfinished is None else tuple(unfinished.steps)
-            self._attempts.record(run.attempt("refused", self._clock.now(), steps=steps, error=error))
+            self._attempts.registered(device, started, "refused", unfinished, error)
             raise
-        self._attempts.record(run.attempt(_verdict_of(result), self._clock.now(), steps=tuple(unfinished.steps)))
+        self._attempts.registered(device, started, verdict_of(result.status), unfinished)
+        if not result.finished:
+            self._attempts.completed_later(device, started, unfinished)
         return result
 
     async def look_up(
@@ -141,13 +138,14 @@ class RegistrationWorkflow:
     ) -> RegistrationResult:
         """How the operation stands, or (None) how the device's registration stands; writes nothing.
 
-        Raises RegistrationNotFound where the operation is not of this device, InvalidArgument where a CSR was sent
-        along, StoreUnavailable.
+        Raises Unauthorized (the enrollment does not admit the device any more), RegistrationNotFound where the
+        operation is not of this device, InvalidArgument where a CSR was sent along, StoreUnavailable.
         """
         if csr is not None and device.claim.api_version >= CSR_SINCE:
             raise InvalidArgument("A csr is not part of a status lookup.")
         service_id, key, version = device.service_id, device.registration_key, device.claim.api_version
-        context = self._just_read(device) or await self._contexts.read(service_id, key)
+        context = self._just_read(device) or await self.contexts.read(service_id, key)
+        check_still_let_in(device, context)
         if operation_id is None:
             return self._registration_status(context, device, version)
         guid = self._operation_ids.guid_of(operation_id, service_id, key)
@@ -184,7 +182,13 @@ class RegistrationWorkflow:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await self._attempts.close()
+        await self._recorder.close()
+
+    async def _check_who_joins(self, device: Authenticated) -> None:
+        """A registration under way judges whoever began it, not who comes to wait for it too. Raises Unauthorized."""
+        key = (device.service_id, device.registration_key)
+        if key in self._running:
+            check_still_let_in(device, self._just_read(device) or await self.contexts.read(*key))
 
     def _unfinished(self, device: Authenticated, request: RegisterRequest) -> UnfinishedRegistration:
         key = (device.service_id, device.registration_key)
@@ -273,7 +277,8 @@ class RegistrationWorkflow:
 def _check_csr(request: RegisterRequest, version: ApiVersion) -> None:
     """A known client tries again without its CSR on exactly this text."""
     if request.csr is not None and version >= CSR_SINCE:
-        raise InvalidArgument("Device sent CSR but it is not configured in the service.")
+        why = Reason(Cause.CSR_NOT_SIGNED, "the device sent a CSR, and nothing here signs certificates")
+        raise InvalidArgument("Device sent CSR but it is not configured in the service.", reason=why)
 
 
 def _registration_id(context: Context, device: Authenticated) -> str:
@@ -295,10 +300,6 @@ def _assigning(operation_id: str, registration_id: str | None = None) -> Registr
 
 def _finished(operation_id: str, record: RegistrationRecord, version: ApiVersion) -> RegistrationResult:
     return RegistrationResult(operation_id, record.status, device_result(record, version), finished=True)
-
-
-def _verdict_of(result: RegistrationResult) -> AttemptVerdict:
-    return result.status if result.status != "unassigned" else "assigning"
 
 
 def _reason(error: BaseException) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import secrets
 from typing import Final
@@ -43,5 +42,9 @@ def key_bytes(key: Secret) -> bytes:
 
 def derive_device_key(group_key: Secret, registration_id: str) -> Secret:
     """Base64 of HMAC-SHA256 over the id as presented, keyed with the group's key (published)."""
-    mac = hmac.new(key_bytes(group_key), registration_id.encode(), hashlib.sha256)
-    return Secret(base64.b64encode(mac.digest()).decode())
+    return Secret(base64.b64encode(derived_bytes(key_bytes(group_key), registration_id)).decode())
+
+
+def derived_bytes(group_key: bytes, registration_id: str) -> bytes:
+    """The bytes of a device's key from the bytes of its group's."""
+    return hmac.digest(group_key, registration_id.encode(), "sha256")

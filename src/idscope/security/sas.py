@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 from typing import Final
 from urllib.parse import unquote
 
 import msgspec
 
-from idscope.clock import MICROSECONDS, format_time
+from idscope.clock import MICROSECONDS, format_duration, format_time
+from idscope.refusal import Cause, CredentialRefused
 from idscope.secret import Secret
 from idscope.security.keys import MIN_BYTES, key_bytes
 
@@ -27,8 +27,10 @@ _MAX_NAME_LENGTH: Final = 256
 _MAX_EXPIRY_DIGITS: Final = 12
 
 
-class SasRefused(Exception):
+class SasRefused(CredentialRefused):
     """Why a token is not good, in words for the operator; never holds a part of the signature or key."""
+
+    default_cause = Cause.TOKEN_MALFORMED
 
 
 class SasToken(msgspec.Struct, frozen=True):
@@ -82,14 +84,20 @@ def _expiry(text: str) -> int:
 
 def signed_with(token: SasToken, key: Secret) -> bool:
     """Whether the key made the signature; constant time, and never true for an empty or short key."""
-    secret = key_bytes(key)
-    if len(secret) < MIN_BYTES:
-        return False
+    return made_by(signature_bytes(token), key_bytes(key), token.signed_text())
+
+
+def signature_bytes(token: SasToken) -> bytes:
+    """Empty where it is no Base64, which no key ever makes."""
     try:
-        given = base64.b64decode(unquote(token.signature.reveal()), validate=True)
+        return base64.b64decode(unquote(token.signature.reveal()), validate=True)
     except (binascii.Error, ValueError):
-        return False
-    return hmac.compare_digest(given, hmac.new(secret, token.signed_text(), hashlib.sha256).digest())
+        return b""
+
+
+def made_by(signature: bytes, key: bytes, text: bytes) -> bool:
+    """`signed_with` with everything decoded, for whoever tries many keys."""
+    return len(key) >= MIN_BYTES and hmac.compare_digest(signature, hmac.digest(key, text, "sha256"))
 
 
 def check_expiry(token: SasToken, now: int) -> None:
@@ -97,5 +105,7 @@ def check_expiry(token: SasToken, now: int) -> None:
     late = now // MICROSECONDS - token.expiry
     if late > CLOCK_SKEW_SECONDS:
         raise SasRefused(
-            f"the token expired {late} s ago, allowed skew {CLOCK_SKEW_SECONDS} s, server time {format_time(now)}"
+            f"the token expired {format_duration(late)} ago, allowed skew {format_duration(CLOCK_SKEW_SECONDS)}, "
+            f"server time {format_time(now)}",
+            Cause.TOKEN_EXPIRED,
         )

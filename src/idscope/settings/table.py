@@ -148,6 +148,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     header_seconds: Annotated[float, About("Time for the head of a request, from its first byte.", _SECONDS)] = 10.0
     body_seconds: Annotated[float, About("Time for the body of a request.", _SECONDS)] = 30.0
     keep_alive_seconds: Annotated[float, About("How long an idle connection is kept.", _SECONDS)] = 75.0
+    failed_group_tries_per_minute: Annotated[
+        int,
+        About(
+            "Tokens from one address that may fit no symmetric-key group in a minute, for each worker, before unknown "
+            "devices there get 429; 0: any number.",
+            Whole(0, 1_000_000),
+        ),
+    ] = 300
     attempts_kept_per_id: Annotated[
         int, About("Registration attempts kept for each known registration id.", Whole(0, 10_000))
     ] = 10

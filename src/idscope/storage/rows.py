@@ -259,10 +259,14 @@ class OperationRow(Row):
 
 
 class AttemptRow(Row):
-    """One run of the workflow. `bucket` is the registration key of a known id, "" for all unknown ones together."""
+    """One run of the workflow. `bucket` is the registration key of a known id, "" for all unknown ones together;
+    `service_id` is "" where the device named an id scope of nobody. `registration_key` may be no id at all."""
 
     TABLE = "attempt"
     KEY = ("service_id", "bucket", "at", "attempt_id")
+    BY_REGISTRATION: ClassVar[tuple[str, ...]] = ("service_id", "registration_key", "at", "attempt_id")
+    BY_ATTEMPT_ID: ClassVar[tuple[str, ...]] = ("attempt_id", "service_id", "bucket", "at")
+    ORDERS = (BY_REGISTRATION, BY_ATTEMPT_ID)
     service_id: str
     bucket: str
     at: int

@@ -50,9 +50,11 @@ class Store(Protocol):
         limit: int,
         *,
         order: tuple[str, ...] | None = None,
+        backwards: bool = False,
     ) -> list[R]:
         """Up to `limit` rows whose key begins with `prefix`, in key order, behind the key tail `after` (the key's
-        values following the prefix). `order` is another one of the kind's `ORDERS` to go by instead of its key."""
+        values following the prefix). `order` is another one of the kind's `ORDERS` to go by instead of its key.
+        `backwards`: the last ones first, and `after` is what they come before."""
         ...
 
     async def search(self, search: Search[R], behind: Position | None, limit: int, stretch: int) -> Found[R]:

@@ -20,16 +20,18 @@ from idscope.control_plane import CaCertificates
 from idscope.directory import Directory, LinkedHub
 from idscope.embedded_hub import BulkRegistry, Identities, Twins
 from idscope.enrollments import GROUP, INDIVIDUAL, Enrollments, RegistrationStates
+from idscope.frontends.http.attempts_api import ATTEMPT_OPERATIONS
 from idscope.frontends.http.control_plane_api import CONTROL_PLANE_OPERATIONS, ControlPlaneUseCases
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS, DeviceUseCases
 from idscope.frontends.http.hub_api import HUB_OPERATIONS, HubUseCases
 from idscope.frontends.http.incoming import IncomingRequest, Peer
 from idscope.frontends.http.operations import Api
+from idscope.frontends.http.operator_api import OperatorUseCases
 from idscope.frontends.http.router import Router
 from idscope.frontends.http.service_api import NAMED_SERVICE_OPERATIONS, SERVICE_OPERATIONS, ServiceUseCases
 from idscope.hubs.connector import HubConnector
 from idscope.hubs.embedded import EmbeddedHubConnector
-from idscope.registration import AttemptRecorder, OperationIds, RegistrationWorkflow, WorkflowSettings
+from idscope.registration import AttemptRecorder, Explanations, OperationIds, RegistrationWorkflow, WorkflowSettings
 from idscope.secret import Secret
 from idscope.security.sealing import KEY_BYTES, Sealer
 from idscope.settings import Bootstrap
@@ -87,6 +89,7 @@ class Application:
         self.settings = settings or WorkflowSettings()
         self.identities = Identities(self.store, self.sealer, self.clock)
         self.twins = Twins(self.store, self.clock)
+        self.peer = "127.0.0.9"  # whose requests these are
         self._connector = connector
         self._hub_host_names = hub_host_names
         self._strict = strict_api_versions
@@ -131,8 +134,10 @@ class Application:
                 *HUB_OPERATIONS,
                 *CONTROL_PLANE_OPERATIONS,
                 *NAMED_SERVICE_OPERATIONS,
+                *ATTEMPT_OPERATIONS,
             ),
             {
+                Api.OPERATOR: self._operator_use_cases(workflow),
                 Api.DEVICE: DeviceUseCases(workflow),
                 Api.SERVICE: service,
                 Api.NAMED_SERVICE: service,
@@ -150,6 +155,11 @@ class Application:
         return ServiceUseCases(
             Enrollments(INDIVIDUAL, *kept), Enrollments(GROUP, *kept), RegistrationStates(self.store)
         )
+
+    def _operator_use_cases(self, workflow: RegistrationWorkflow) -> OperatorUseCases:
+        explanations = Explanations(self.store, workflow.contexts, self.directory)
+        now = self.clock.now()
+        return OperatorUseCases(self.store, self.directory, self.clock, (), now, explanations=explanations)
 
     @property
     def expiry(self) -> int:
@@ -184,7 +194,7 @@ class Application:
         if authorization is not None:
             sent["authorization"] = authorization
         named = [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()]
-        peer = Peer("127.0.0.9", secure=True, chain=chain)
+        peer = Peer(self.peer, secure=True, chain=chain)
         answer = await self.router(IncomingRequest(method, path.encode(), query.encode(), named, peer, body=content))
         answered = {name.decode(): value.decode("latin-1") for name, value in answer.headers}
         return Response(answer.status, answered, answer.body)
@@ -206,6 +216,11 @@ class Application:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         path = _versioned(f"{SERVICE_RESOURCE}{target}", "2022-12-12")
         return await self.request(method, path, body, named, authorization=f"Bearer {ADMIN_TOKEN}")
+
+    async def operator(self, method: str, target: str, body: Any = None) -> Response:
+        """A request of the operator API, with the admin token, once what was attempted is written."""
+        await self.attempts.close()
+        return await self.request(method, target, body, authorization=f"Bearer {ADMIN_TOKEN}")
 
     async def enroll(self, registration_id: str, **members: Any) -> Any:
         """An individual enrollment with generated symmetric keys; the answer's document."""

@@ -6,6 +6,7 @@ It passes the same contract suite as the real stores, and can be told to fail as
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -64,13 +65,17 @@ class MemoryStore:
         limit: int,
         *,
         order: tuple[str, ...] | None = None,
+        backwards: bool = False,
     ) -> list[R]:
         self._require_available()
         columns = sound_order(kind, order)
-        table = {tuple(getattr(row, name) for name in columns): row for row in self._table(kind).values()}
-        found = sorted(key for key in table if key[: len(prefix)] == prefix)
-        behind = [key for key in found if after is None or key[len(prefix) :] > after]
-        return [table[key] for key in behind[: max(0, limit)]]
+        size = len(prefix)
+        keyed = [(tuple(getattr(row, name) for name in columns), row) for row in self._table(kind).values()]
+        found = [one for one in keyed if one[0][:size] == prefix]
+        found.sort(key=lambda one: one[0], reverse=backwards)
+        is_behind = operator.lt if backwards else operator.gt
+        behind = [row for key, row in found if after is None or is_behind(key[size:], after)]
+        return behind[: max(0, limit)]
 
     async def search(self, search: Search[R], behind: Position | None, limit: int, stretch: int) -> Found[R]:
         self._require_available()

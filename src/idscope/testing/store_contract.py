@@ -326,6 +326,19 @@ class StoreContract(ABC):
         assert await store.page(AttemptRow, (SERVICE, "b", 10, "y"), None, 9) == rows[11:]
 
     @on_a_new_store
+    async def test_pages_backwards_and_by_another_order(self, store: Store) -> None:
+        rows = [attempt(bucket, at, id_) for bucket in ("", "b") for at in (-5, 9, 10) for id_ in ("x", "y")]
+        await store.commit(Unit.of(*(Put(row) for row in rows)))
+        assert await store.page(AttemptRow, (SERVICE, "b"), None, 99, backwards=True) == rows[:5:-1]
+        assert await store.page(AttemptRow, (SERVICE,), ("b", 9, "x"), 3, backwards=True) == rows[7:4:-1]
+        newest = sorted(rows, key=lambda row: (row.at, row.attempt_id, row.bucket), reverse=True)
+        found = await store.page(
+            AttemptRow, (SERVICE, "r"), (10, "y"), 99, order=AttemptRow.BY_REGISTRATION, backwards=True
+        )
+        assert [(row.at, row.attempt_id) for row in found] == [(row.at, row.attempt_id) for row in newest[2:]]
+        assert await store.page(AttemptRow, ("x",), None, 99, order=AttemptRow.BY_ATTEMPT_ID) == rows[::2]
+
+    @on_a_new_store
     async def test_paging_meets_each_row_once_while_others_come_and_go(self, store: Store) -> None:
         stays = [f"{number:03}" for number in range(0, 60, 2)]
         await store.commit(Unit.of(*(Put(device(name)) for name in stays)))

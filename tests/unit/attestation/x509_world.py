@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import json
 import time
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from idscope.clock import MICROSECONDS
+from idscope.events import Attempt
 from idscope.model.etag import new_etag
 from idscope.records import CaCertificateRecord, ca_certificate_row
 from idscope.registration import WorkflowSettings
@@ -102,7 +103,8 @@ class World:
             for row in await self.app.store.page(AttemptRow, (ID_SCOPE, bucket), None, 100)
             if row.registration_key == registration_id.lower()
         ]
-        return json.loads(max(rows, key=lambda row: (row.at, row.attempt_id)).document)
+        last = max(rows, key=lambda row: (row.at, row.attempt_id))
+        return msgspec.structs.asdict(msgspec.json.decode(last.document, type=Attempt))
 
 
 def play(scenario, *, now: float | None = None, **options):

@@ -19,6 +19,8 @@ from idscope.cli import main
 from idscope.errors import ControlPlaneError, HubError, IdscopeError, every_error_class
 from idscope.frontends.http.front_end import HttpLimits
 from idscope.frontends.http.operations import KIBIBYTE, Operation
+from idscope.refusal import Cause
+from idscope.registration.advice import advice_for
 from idscope.storage import StoreUnavailable
 
 REFERENCE = DOCS / "reference"
@@ -67,6 +69,18 @@ def test_an_error_documented_as_never_raised_is_not_raised() -> None:
         for word in re.findall(r"(?:raise|return|Refused\() ?(\w+)", module.read_text(encoding="utf-8"))
     }
     assert not never & raised
+
+
+# Causes
+
+
+def test_every_cause_is_documented_with_its_step_and_what_to_do() -> None:
+    documented = [row for head, rows in tables(REFERENCE / "errors.md") if "Cause" in head for row in rows]
+
+    assert documented == [
+        {"Cause": cause.word, "Refused at": cause.step.value, "What to do": advice_for(cause.word, {})}
+        for cause in Cause
+    ]
 
 
 # The REST API

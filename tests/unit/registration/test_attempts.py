@@ -9,8 +9,9 @@ from idscope.errors import Unauthorized
 from idscope.model.api_version import CURRENT
 from idscope.registration.attempts import AttemptRecorder, Run
 from idscope.secret import Secret
-from idscope.storage import AttemptRow
+from idscope.storage import AttemptRow, Put, Unit
 from idscope.testing import MemoryStore
+from idscope.testing.application import Application
 
 SECRET = "SharedAccessSignature sr=x&sig=c2VjcmV0&se=1"
 
@@ -25,7 +26,7 @@ def attempt(number: int, *, known: bool, registration_id: str = "device"):
         tracking_id=f"attempt-{number:05}",
         sas=Secret(SECRET),
     )
-    run = Run(claim, "0ne00ABCDEF", registration_id, "authenticate", number, registration_id if known else None)
+    run = Run(claim, "0ne00ABCDEF", "authenticate", number, registration_id if known else None)
     return run.attempt("refused", number + 7, error=Unauthorized(reason="because"))
 
 
@@ -86,3 +87,31 @@ def test_an_attempt_says_what_happened_and_holds_no_secret():
     for part in ('"reason":"because"', '"wire":"Http"', '"peer":"127.0.0.9"', '"error_code":401002', '"duration_us":7'):
         assert part in document
     assert "c2VjcmV0" not in document
+
+
+def test_what_the_first_version_kept_can_still_be_explained():
+    """A document as it was written before causes were kept."""
+    old = (
+        b'{"attempt_id":"6b2fbc5f-3c0e-4b9e-9d43-2f6b1d1a7f01","at":1700000000000000,"service_id":"0ne00ABCDEF",'
+        b'"registration_id":"Device","registration_key":"device","known":false,"wire":"Http","peer":"192.0.2.1",'
+        b'"api_version":"2021-06-01","verb":"authenticate","verdict":"refused","steps":[],"matched_enrollment":null,'
+        b'"error_code":401002,"reason":"because","duration_us":7}'
+    )
+    row = AttemptRow(
+        service_id="0ne00ABCDEF",
+        bucket="",
+        at=1_700_000_000_000_000,
+        attempt_id="6b2fbc5f-3c0e-4b9e-9d43-2f6b1d1a7f01",
+        registration_key="device",
+        verdict="refused",
+        document=old,
+    )
+
+    async def inside():
+        async with Application() as app:
+            await app.store.commit(Unit.of(Put(row)))
+            return (await app.operator("GET", "/admin/registrations/DEVICE/attempts")).json()["attempts"]
+
+    (attempt,) = asyncio.run(inside())
+    assert (attempt["reason"], attempt["idScope"], attempt["steps"]) == ("because", "0ne00ABCDEF", [])
+    assert not {"cause", "advice", "refusedStep", "enrollment"} & set(attempt)

@@ -78,14 +78,14 @@ def test_another_short_or_empty_key_signs_nothing(key):
         assert not signed_with(token, Secret(key))
 
 
-@pytest.mark.parametrize(("late", "good"), [(-3600, True), (0, True), (300, True), (301, False), (86400, False)])
-def test_five_minutes_of_clock_skew(late, good):
+@pytest.mark.parametrize(("late", "words"), [(-3600, ""), (0, ""), (300, ""), (301, "5 min 1 s"), (86400, "1 d")])
+def test_five_minutes_of_clock_skew(late, words):
     token = parse_sas(f"SharedAccessSignature sr=h&sig=x&se={EXPIRY}")
     now = (EXPIRY + late) * MICROSECONDS
-    if good:
+    if not words:
         check_expiry(token, now)
     else:
-        with pytest.raises(SasRefused, match=f"expired {late} s ago, allowed skew 300 s, server time 2026-11-2"):
+        with pytest.raises(SasRefused, match=f"expired {words} ago, allowed skew 5 min, server time 2026-11-2"):
             check_expiry(token, now)
 
 

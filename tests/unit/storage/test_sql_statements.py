@@ -66,7 +66,11 @@ def test_there_is_no_table_without_a_row(schema: sqlite3.Connection) -> None:
 def test_no_read_searches_a_whole_table_or_sorts(schema: sqlite3.Connection, kind: type[Row]) -> None:
     plans = [plan_of(schema, select_by_key(kind))]
     for order, first in ((kind.KEY, 0), *((order, len(order) - 1) for order in kind.ORDERS)):
-        plans += [plan_of(schema, select_page(kind, order, length, behind=True)) for length in range(first, len(order))]
+        plans += [
+            plan_of(schema, select_page(kind, order, length, behind=True, backwards=backwards))
+            for length in range(first, len(order))
+            for backwards in (False, True)
+        ]
     if kind is OperationRow:
         plans.append(plan_of(schema, SELECT_EXPIRED_OPERATIONS))
     for plan in plans:

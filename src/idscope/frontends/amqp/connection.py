@@ -13,8 +13,8 @@ import asyncio
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, cast
 
-from idscope.attestation import Authenticated, Challenge, new_nonce
-from idscope.errors import EnrollmentNotFound, IdscopeError, RouteNotFound, Unauthorized
+from idscope.attestation import Authenticated, Challenge, Claim, new_nonce
+from idscope.errors import EnrollmentNotFound, IdscopeError, RouteNotFound, Throttled, Unauthorized
 from idscope.frontends.amqp.claims import Peer, authenticate, sasl_claim
 from idscope.frontends.amqp.failures import Failure, failure_of
 from idscope.frontends.amqp.session import ProvisioningSession
@@ -161,11 +161,10 @@ class AmqpProtocol(asyncio.Protocol):
             self._linger()
 
     async def _judge(self, sasl: SaslServer, said: Presented | TpmKeys) -> None:
-        tracking_id = ""
+        claim: Claim | None = None
         verdict: Authenticated | Challenge | IdscopeError
         try:
             claim = sasl_claim(self._peer, said, self._nonce)
-            tracking_id = claim.tracking_id
             verdict = await authenticate(self._front_end.use_cases, claim)
         except RouteNotFound:
             verdict = Unauthorized()
@@ -177,7 +176,7 @@ class AmqpProtocol(asyncio.Protocol):
         if isinstance(verdict, Challenge):
             self._challenge(sasl, verdict)
         else:
-            self._conclude(sasl, verdict, tracking_id)
+            self._conclude(sasl, verdict, claim)
 
     def _challenge(self, sasl: SaslServer, challenge: Challenge) -> None:
         try:
@@ -187,7 +186,7 @@ class AmqpProtocol(asyncio.Protocol):
         else:
             self._take_turn(sasl)
 
-    def _conclude(self, sasl: SaslServer, verdict: Authenticated | IdscopeError, tracking_id: str) -> None:
+    def _conclude(self, sasl: SaslServer, verdict: Authenticated | IdscopeError, claim: Claim | None) -> None:
         outcome = _outcome(verdict)
         sasl.conclude(outcome)
         self._write(sasl.take_output())
@@ -197,17 +196,19 @@ class AmqpProtocol(asyncio.Protocol):
         self._sasl = None
         if isinstance(verdict, Authenticated):
             self._begin_session(verdict, sasl.take_rest())
-        else:
+        elif claim is not None:
             use_cases = self._front_end.use_cases
-            failure = failure_of(verdict, tracking_id, use_cases.clock.now(), use_cases.retry_after)
-            self._begin_session(None, sasl.take_rest(), failure)
+            failure = failure_of(verdict, claim.tracking_id, use_cases.clock.now(), use_cases.retry_after)
+            self._begin_session(None, sasl.take_rest(), failure, claim if isinstance(verdict, Throttled) else None)
 
     # AMQP
 
-    def _begin_session(self, device: Authenticated | None, data: bytes, refusal: Failure | None = None) -> None:
+    def _begin_session(
+        self, device: Authenticated | None, data: bytes, refusal: Failure | None = None, claim: Claim | None = None
+    ) -> None:
         self._phase = _Phase.OPEN
         self._session = ProvisioningSession(
-            self._front_end.use_cases, self._limits, self._peer, device, self._flush, refusal
+            self._front_end.use_cases, self._limits, self._peer, device, self._flush, refusal, claim
         )
         self._session.feed(data)
         self._flush()
@@ -272,8 +273,8 @@ _ENDING: Final = (_Phase.LINGER, _Phase.CLOSED)
 
 def _outcome(verdict: Authenticated | IdscopeError) -> Outcome:
     """A server that cannot judge now is told from a credential that is not good. A TPM that nobody enrolled is told so
-    in its request (observed)."""
-    if isinstance(verdict, (Authenticated, EnrollmentNotFound)):
+    in its request (observed), and so is a device that is throttled: clients read there when to come back."""
+    if isinstance(verdict, Authenticated | EnrollmentNotFound | Throttled):
         return Outcome.OK
     if verdict.status == 503:
         return Outcome.SYS_TEMP

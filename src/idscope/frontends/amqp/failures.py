@@ -35,7 +35,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 def failure_of(error: IdscopeError, tracking_id: str, now: int, retry_after: int) -> Failure:
     """The error with its JSON body as description: a client reads the code there."""
-    info = retry_hint(retry_after) if error.status in _WORTH_ANOTHER_TRY else {}
+    info = retry_hint(error.retry_after or retry_after) if error.status in _WORTH_ANOTHER_TRY else {}
     condition = _CONDITIONS.get(error.status, _INTERNAL)
     return Failure(condition, error_body(error, tracking_id, now).decode(), info)
 

@@ -8,8 +8,10 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from idscope.attestation import Authenticated, Challenge
-from idscope.errors import IdscopeError, InternalError, InvalidArgument, Unauthorized
+import msgspec
+
+from idscope.attestation import Authenticated, Challenge, Claim
+from idscope.errors import IdscopeError, InternalError, InvalidArgument, Throttled, Unauthorized
 from idscope.frontends.amqp.claims import AmqpUseCases, Peer, authenticate
 from idscope.frontends.amqp.engine import Engine
 from idscope.frontends.amqp.failures import Failure, failure_of, retry_hint
@@ -39,8 +41,9 @@ _NO_CERTIFICATE: Final = "IotHubUnauthorizedAccess"  # the text of the one refus
 class ProvisioningSession:
     """One connection after its SASL layer, or without one: then the first link says whose certificate it is.
 
-    With a `refusal` there is no device, and each request is told so. `changed` is called when there is something to
-    send that no fed byte caused.
+    With a `refusal` there is no device, and each request is told so. A device that was throttled has a `claim` that is
+    judged again with each request: clients ask again on the same connection (observed). `changed` is called when there
+    is something to send that no fed byte caused.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class ProvisioningSession:
         device: Authenticated | None,
         changed: Callable[[], None],
         refusal: Failure | None = None,
+        claim: Claim | None = None,
     ) -> None:
         self.engine = Engine(self, limits)
         self._use_cases = use_cases
@@ -60,6 +64,7 @@ class ProvisioningSession:
         self._asked_to_open = False
         self._closing = False
         self._refusal = refusal
+        self._claim = claim
         self._waiting: list[EngineLink] = []
         self._versions: dict[EngineLink, ApiVersion] = {}
         self._answers: EngineLink | None = None
@@ -112,6 +117,8 @@ class ProvisioningSession:
     def on_message(self, link: EngineLink, incoming: Incoming, encoded: bytes) -> None:
         if self._device is not None:
             self._spawn(self._serve(self._device, link, incoming, encoded))
+        elif self._claim is not None and not self._tasks:
+            self._spawn(self._serve_if_admitted(self._claim, link, incoming, encoded))
         elif self._refusal is not None:
             incoming.reject(self._refusal)
             link.finish()
@@ -127,25 +134,26 @@ class ProvisioningSession:
         Once the OPEN is answered a refusal is told to the requests: all clients read it there, while on a sudden CLOSE
         or a refused link one waits for half a minute (observed).
         """
-        proved = await self._judge_certificate(link)
+        proved, tracking_id = await self._judge_certificate(link)
         waiting, self._waiting = self._waiting, []
         if isinstance(proved, Authenticated):
             self._device = proved
         else:
-            self._refusal = self._failure(proved, new_tracking_id())
+            self._refusal = self._failure(proved, tracking_id)
             if not self.engine.is_open:
                 self.engine.refuse(self._refusal)
         self.engine.open()
         for one in waiting:
             self._admit(one)
 
-    async def _judge_certificate(self, link: EngineLink) -> Authenticated | IdscopeError:
+    async def _judge_certificate(self, link: EngineLink) -> tuple[Authenticated | IdscopeError, str]:
+        """Also the trackingId under which a refusal is kept."""
         try:
-            identity, version = self._read_link(link)
+            claim = self._peer.claim(*self._read_link(link))
         except IdscopeError as error:
-            return error
-        verdict = await authenticate(self._use_cases, self._peer.claim(identity, version))
-        return Unauthorized() if isinstance(verdict, Challenge) else verdict
+            return error, new_tracking_id()
+        verdict = await authenticate(self._use_cases, claim)
+        return Unauthorized() if isinstance(verdict, Challenge) else verdict, claim.tracking_id
 
     def _read_link(self, link: EngineLink) -> tuple[Identity, ApiVersion]:
         identity = parse_address(link.address)
@@ -155,7 +163,7 @@ class ProvisioningSession:
         """Both of a device's links are its own."""
         try:
             identity, version = self._read_link(link)
-            claim = None if self._device is None else self._device.claim
+            claim = self._claim if self._device is None else self._device.claim
             if claim is not None and not identity.is_same(Identity(claim.id_scope, claim.registration_id)):
                 raise Unauthorized(reason="a link of another device")
         except IdscopeError as error:
@@ -167,6 +175,20 @@ class ProvisioningSession:
         link.accept()
 
     # Requests
+
+    async def _serve_if_admitted(self, claim: Claim, link: EngineLink, incoming: Incoming, encoded: bytes) -> None:
+        claim = msgspec.structs.replace(claim, tracking_id=new_tracking_id())
+        verdict = await authenticate(self._use_cases, claim)
+        if isinstance(verdict, Authenticated):
+            self._device, self._refusal, self._claim = verdict, None, None
+            await self._serve(verdict, link, incoming, encoded)
+            return
+        if not isinstance(verdict, Throttled):
+            self._claim = None  # that is its last word
+        error = Unauthorized() if isinstance(verdict, Challenge) else verdict
+        self._refusal = self._failure(error, claim.tracking_id)
+        incoming.reject(self._refusal)
+        link.finish()
 
     async def _serve(self, device: Authenticated, link: EngineLink, incoming: Incoming, encoded: bytes) -> None:
         tracking_id = new_tracking_id()

@@ -19,7 +19,7 @@ from idscope.errors import (
 )
 from idscope.model.ca_certificate import ErrorDetails
 from idscope.model.document import UNSET, encode
-from idscope.model.guid import new_guid
+from idscope.model.guid import new_ordered_guid
 from idscope.model.registration import ProvisioningServiceErrorDetails, TpmChallengeDetails
 
 CONTENT_TYPE_JSON: Final = (b"content-type", b"application/json; charset=utf-8")
@@ -53,7 +53,8 @@ class Wording(Enum):
 
 
 def new_tracking_id() -> str:
-    return new_guid()
+    """Ordered, because attempts are found by it: among random ones keeping an attempt would cost 15 µs more, not 2."""
+    return new_ordered_guid()
 
 
 # The hub's code words for what happens before a hub is asked.
@@ -96,6 +97,8 @@ def error_answer(error: IdscopeError, tracking_id: str, now: int, *, wording: Wo
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     elif isinstance(error, UnsupportedWebSocketVersion):
         headers += _UPGRADE_TO
+    elif error.retry_after is not None:
+        headers.append((b"retry-after", str(error.retry_after).encode()))
     return Answer(error.status, body, tuple(headers))
 
 

@@ -18,6 +18,7 @@ from idscope.frontends.http.answers import Answer
 from idscope.frontends.http.openapi import openapi_document, openapi_index
 from idscope.frontends.http.operations import Api, Operation, Request
 from idscope.model.document import Document, encode
+from idscope.registration import Explanations
 from idscope.storage import Store
 
 READY_SECONDS: Final = 2.0
@@ -48,7 +49,8 @@ class HubTraffic(msgspec.Struct, frozen=True):
 
 
 class OperatorUseCases(msgspec.Struct, frozen=True):
-    """`operations` are the rows that are documented; `started` in microseconds; `hub_traffic` where devices connect."""
+    """`operations` are the rows that are documented; `started` in microseconds; `hub_traffic` where devices connect,
+    `explanations` where they register."""
 
     store: Store
     directory: Directory
@@ -56,6 +58,7 @@ class OperatorUseCases(msgspec.Struct, frozen=True):
     operations: tuple[Operation, ...]
     started: int
     hub_traffic: HubTraffic | None = None
+    explanations: Explanations | None = None
 
 
 async def healthz(_: OperatorUseCases, __: Request) -> Answer:

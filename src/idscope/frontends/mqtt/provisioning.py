@@ -79,23 +79,27 @@ class Provisioning:
         version = self._api_version(name)
         if connect.client_id.lower() != name.registration_id.lower():
             raise ConnectRefused(ConnectCode.NOT_AUTHORIZED, "the client id is not the registration id")
-        tracking_id = new_tracking_id()
-        verdict = await self.workflow.authenticate(
-            Claim(
-                id_scope=name.id_scope,
-                registration_id=name.registration_id,
-                api_version=version,
-                wire=peer.wire,
-                peer=peer.address,
-                tracking_id=tracking_id,
-                sas=connect.password or None,
-                chain=peer.chain,
-            )
+        claim = Claim(
+            id_scope=name.id_scope,
+            registration_id=name.registration_id,
+            api_version=version,
+            wire=peer.wire,
+            peer=peer.address,
+            tracking_id=new_tracking_id(),
+            sas=connect.password or None,
+            chain=peer.chain,
         )
+        verdict = await self.judge(claim)
         if isinstance(verdict, Authenticated):
             return ProvisioningSession(self, outlet, verdict)
-        error = Unauthorized() if isinstance(verdict, Challenge) else verdict.error
-        return self._refused(error, tracking_id, outlet)
+        return self._refused(verdict, claim, outlet)
+
+    async def judge(self, claim: Claim) -> Authenticated | IdscopeError:
+        """The device, or what it is told instead."""
+        verdict = await self.workflow.authenticate(claim)
+        if isinstance(verdict, Authenticated):
+            return verdict
+        return Unauthorized() if isinstance(verdict, Challenge) else verdict.error
 
     def _api_version(self, name: ProvisioningName) -> ApiVersion:
         try:
@@ -106,14 +110,15 @@ class Provisioning:
             raise ConnectRefused(ConnectCode.BAD_USER_NAME_OR_PASSWORD, error.message) from None
         return version
 
-    def _refused(self, error: IdscopeError, tracking_id: str, outlet: Outlet) -> SessionSide:
+    def _refused(self, error: IdscopeError, claim: Claim, outlet: Outlet) -> SessionSide:
         reason = error.reason or error.message
         if isinstance(error, IdScopeNotFound) or error.status >= 500:
             raise ConnectRefused(ConnectCode.SERVER_UNAVAILABLE, reason)
         if self.options.connack_bad_credentials or self.refused_sessions >= self.options.refused_sessions:
-            raise ConnectRefused(ConnectCode.NOT_AUTHORIZED, reason)
+            again = error.status == _THROTTLED  # what is told 5 never comes back
+            raise ConnectRefused(ConnectCode.SERVER_UNAVAILABLE if again else ConnectCode.NOT_AUTHORIZED, reason)
         self.refused_sessions += 1
-        return RefusedSession(self, outlet, error, tracking_id)
+        return RefusedSession(self, outlet, error, claim)
 
 
 class _Answering(ABC):
@@ -142,15 +147,16 @@ class _Answering(ABC):
         if call is None:
             self._outlet.close("a publish to a topic that is not of the provisioning service")
             return
-        await self._answer(call, packet.payload)
+        await self.answer(call, packet.payload)
 
     @abstractmethod
-    async def _answer(self, call: DeviceCall, body: bytes) -> None:
+    async def answer(self, call: DeviceCall, body: bytes) -> None:
         """Say what there is to say on the answer's topic."""
 
     def _say_error(self, call: DeviceCall, error: IdscopeError, tracking_id: str) -> None:
         _log.debug("refused", tracking_id=tracking_id, code=error.error_code, reason=error.reason or error.message)
-        retry_after = self._provisioning.options.retry_after if error.status >= _THROTTLED else None
+        hint = error.retry_after or self._provisioning.options.retry_after
+        retry_after = hint if error.status >= _THROTTLED else None
         body = error_body(error, tracking_id, self._provisioning.clock.now())
         self._say(call, error.status, body, retry_after)
 
@@ -166,7 +172,7 @@ class ProvisioningSession(_Answering):
         super().__init__(provisioning, outlet)
         self._device = device
 
-    async def _answer(self, call: DeviceCall, body: bytes) -> None:
+    async def answer(self, call: DeviceCall, body: bytes) -> None:
         tracking_id = new_tracking_id()
         try:
             result = await self._ask(call, body, tracking_id)
@@ -196,21 +202,38 @@ class ProvisioningSession(_Answering):
 
 
 class RefusedSession(_Answering):
-    """A device that did not: whatever it asks, it is told why, with the trackingId under which that is kept."""
+    """A device that did not: whatever it asks, it is told why, with the trackingId under which that is kept.
 
-    def __init__(self, provisioning: Provisioning, outlet: Outlet, error: IdscopeError, tracking_id: str) -> None:
+    One that was throttled is judged again when it asks again: clients do so on the same connection (observed).
+    """
+
+    def __init__(self, provisioning: Provisioning, outlet: Outlet, error: IdscopeError, claim: Claim) -> None:
         super().__init__(provisioning, outlet)
         self.packet_bytes = provisioning.options.refused_packet_bytes
         self.seconds = provisioning.options.refused_seconds
         self._error = error
-        self._tracking_id = tracking_id
+        self._claim = claim
         self._publishes = 0
+        self._admitted: ProvisioningSession | None = None
 
-    async def _answer(self, call: DeviceCall, body: bytes) -> None:  # noqa: ARG002 - whatever it says
+    async def answer(self, call: DeviceCall, body: bytes) -> None:
+        if self._admitted is None and self._publishes and self._error.status == _THROTTLED:
+            await self._judge_again()
+        if self._admitted is not None:
+            await self._admitted.answer(call, body)
+            return
         self._publishes += 1
-        self._say_error(call, self._error, self._tracking_id)
+        self._say_error(call, self._error, self._claim.tracking_id)
         if self._publishes >= self._provisioning.options.refused_publishes:
             self._outlet.close("a refused device that keeps asking")
+
+    async def _judge_again(self) -> None:
+        self._claim = msgspec.structs.replace(self._claim, tracking_id=new_tracking_id())
+        verdict = await self._provisioning.judge(self._claim)
+        if isinstance(verdict, Authenticated):
+            self._admitted = ProvisioningSession(self._provisioning, self._outlet, verdict)
+        else:
+            self._error = verdict
 
     def closed(self, *, orderly: bool) -> None:  # noqa: ARG002 - however it went
         self._provisioning.refused_sessions -= 1

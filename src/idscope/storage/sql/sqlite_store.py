@@ -69,8 +69,10 @@ class SqliteStore:
         limit: int,
         *,
         order: tuple[str, ...] | None = None,
+        backwards: bool = False,
     ) -> list[R]:
-        sql = select_page(kind, sound_order(kind, order), len(prefix), behind=after is not None)
+        columns = sound_order(kind, order)
+        sql = select_page(kind, columns, len(prefix), behind=after is not None, backwards=backwards)
         return self._read(self._select, kind, sql, (*prefix, *(after or ()), max(0, limit)))
 
     async def search(self, search: Search[R], behind: Position | None, limit: int, stretch: int) -> Found[R]:

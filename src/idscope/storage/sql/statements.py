@@ -60,14 +60,17 @@ def select_by_key(kind: type[Row]) -> str:
 
 
 @cache
-def select_page(kind: type[Row], order: tuple[str, ...], prefix_length: int, *, behind: bool) -> str:
+def select_page(
+    kind: type[Row], order: tuple[str, ...], prefix_length: int, *, behind: bool, backwards: bool = False
+) -> str:
     """Rows under a prefix of the order, behind a tail of it if `behind`; the last mark is the limit."""
     tail = order[prefix_length:]
     conditions = [f"{name} = ?" for name in order[:prefix_length]]
     if behind and tail:
-        conditions.append(f"({_list(tail)}) > ({_marks(tail)})")
+        conditions.append(f"({_list(tail)}) {'<' if backwards else '>'} ({_marks(tail)})")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {_list(columns_of(kind))} FROM {kind.TABLE}{where} ORDER BY {_list(order)} LIMIT ?"  # noqa: S608
+    by = ", ".join(f"{name} DESC" for name in order) if backwards else _list(order)
+    return f"SELECT {_list(columns_of(kind))} FROM {kind.TABLE}{where} ORDER BY {by} LIMIT ?"  # noqa: S608
 
 
 SELECT_EXPIRED_OPERATIONS: Final = (

@@ -15,6 +15,7 @@ from refused_world import (
     Refusal,
     World,
     derived,
+    everything_kept,
     play,
     resource,
     secrets_in,
@@ -91,7 +92,7 @@ def test_nothing_that_opens_a_door_is_kept_anywhere(row: Refusal) -> None:
         world.app.request = noting  # type: ignore[method-assign]
         await row.act(world)
         await world.app.attempts.close()
-        return secrets_in(world, sent), repr(world.app.store._tables)
+        return secrets_in(world, sent), everything_kept(world.app)
 
     found, kept = asyncio.run(play(scenario))
     assert kept.count("AttemptRow(") == 1

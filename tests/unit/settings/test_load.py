@@ -186,4 +186,4 @@ def test_settings_print_no_secret(nowhere: Flags) -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
-        Settings().https_port = 1  # type: ignore[misc]
+        Settings().https_port = 1  # type: ignore[misc]  # that is the point

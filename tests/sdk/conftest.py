@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from sdk_documents import new_key
 from sdk_drivers import HTTPS, WIRES, Driver, ServiceSdk, Wire, node_driver, python_driver
 
+from idscope.testing.certificates import CertificateMaker
 from idscope.testing.server import Ready, ServerProcess
+from idscope.testing.server_client import ServerClient
 
 SERVICE_SDKS = (
     "azure-iot-provisioning-service",
@@ -81,6 +84,18 @@ class Deployment:
     def _registration(self, registration_id: str, key: str | None, wire: Wire) -> Document:
         place = {"host": self.ready.host_name, "id_scope": self.ready.id_scope}
         return {**place, **wire.arguments(), "registration_id": registration_id, "key": key}
+
+    def upload(self, name: str, maker: CertificateMaker) -> None:
+        """A CA certificate, said to be verified, by the published operation."""
+        path = (
+            "/subscriptions/any/resourceGroups/any/providers/Microsoft.Devices/provisioningServices/idscope"
+            f"/certificates/{name}?api-version=2022-12-12"
+        )
+        certificate = maker.certificate.public_bytes(Encoding.PEM).decode()
+        body = {"properties": {"certificate": certificate, "isVerified": True}}
+        with ServerClient(self.ready) as client:
+            answer = client.operator("PUT", path, body, token=self.ready.document["admin_token"])
+        assert answer.status in {200, 201}, answer
 
     def hub(self, name: str, operation: str, **arguments: Any) -> Any:
         """An operation of the named hub SDK with the hub owner's connection string."""

@@ -154,6 +154,11 @@ class Wire:
     def __str__(self) -> str:
         return f"{self.sdk}-{'aio-' if self.asynchronous else ''}{self.transport}"
 
+    @property
+    def to_hub(self) -> Self:
+        """How the same SDK goes on to the hub, which takes devices over MQTT only."""
+        return replace(self, transport="MqttWs" if self.transport.endswith("Ws") else "Mqtt")
+
     def arguments(self) -> Document:
         """What the SDK's driver must be told."""
         return {"wire": self.transport, "asynchronous": self.asynchronous or None}

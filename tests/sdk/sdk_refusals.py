@@ -5,32 +5,40 @@ It must not know why the device was refused.
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from sdk_drivers import SdkError, Wire
 
 UNAUTHORIZED = "unauthorized"
+INVALID_CERTIFICATE = "invalid certificate"
+CA_NOT_FOUND = "CA certificate not found"
 NO_SUCH_SCOPE = "no such scope"
 BAD_REQUEST = "bad request"
 DISABLED = "disabled"
 
 
-class _AnyRefusal:
-    """Equal to every refusal in SASL: Node's SDK loses the outcome and says only that it is not connected."""
+@dataclass(frozen=True, eq=False)
+class _OneOf:
+    """Equal to each of these refusals: all that an SDK leaves of them is `said`."""
+
+    said: str
+    refusals: frozenset[str]
 
     def __eq__(self, other: object) -> bool:
-        return other in {UNAUTHORIZED, NO_SUCH_SCOPE, BAD_REQUEST}
+        return other in self.refusals
 
     def __hash__(self) -> int:
-        return 0
-
-    def __repr__(self) -> str:
-        return "not connected"
+        return hash(self.said)
 
 
-_SASL = _AnyRefusal()
+# Node's SDK loses the outcome of SASL.
+_NOT_CONNECTED = _OneOf("not connected", frozenset({UNAUTHORIZED, NO_SUCH_SCOPE, BAD_REQUEST}))
+# Python's SDK drops the answer's body.
+_STATUS_401 = _OneOf("401", frozenset({UNAUTHORIZED, INVALID_CERTIFICATE, CA_NOT_FOUND}))
 
 
 def refusal(deployment: Any, registration_id: str, key: str | None, wire: Wire, **options: Any) -> object:
@@ -45,21 +53,25 @@ def _node(error: SdkError, wire: Wire) -> object:
     # The SDK knows no such status and raises a syntax error that holds the answer.
     if (error.name, error.message) == ("SyntaxError", "status is disabled"):
         return DISABLED
-    if wire.transport.startswith("Amqp"):
-        assert (error.name, error.message) == ("NotConnectedError", "undefined")
-        return _SASL
-    if wire.transport.startswith("Mqtt"):
-        if error.message == "Connection refused: Server unavailable":
-            return NO_SUCH_SCOPE
-        return _REASONS[error.name, error.result["errorCode"]]
-    assert error.status == error.error_code // 1000
-    return _REASONS[error.name, error.error_code]
+    if (error.name, error.message) == ("NotConnectedError", "undefined"):
+        assert wire.transport.startswith("Amqp")
+        return _NOT_CONNECTED
+    if error.message == "Connection refused: Server unavailable":
+        assert wire.transport.startswith("Mqtt")
+        return NO_SUCH_SCOPE
+    if wire.transport == "Http":
+        assert error.status == error.error_code // 1000
+    document = json.loads(error.body) if error.body else error.result
+    return _WORDS[error.name, document["errorCode"], document["message"]]
 
 
-_REASONS = {
-    ("UnauthorizedError", 401002): UNAUTHORIZED,
-    ("ArgumentError", 400004): BAD_REQUEST,
-    ("Error", 404000): NO_SUCH_SCOPE,
+_REFUSED = {"Unauthorized": UNAUTHORIZED, "Invalid certificate.": INVALID_CERTIFICATE}
+_REFUSED |= {"CA certificate not found.": CA_NOT_FOUND}
+_WORDS = {
+    ("ArgumentError", 400004, "Invalid RegistrationId"): BAD_REQUEST,
+    ("Error", 404000, "IdScope not found."): NO_SUCH_SCOPE,
+    **{("UnauthorizedError", 401002, message): word for message, word in _REFUSED.items()},
+    **{("amqp:unauthorized-access", 401002, message): word for message, word in _REFUSED.items()},
 }
 
 
@@ -71,4 +83,4 @@ def _python(error: SdkError, _: Wire) -> object:
         return DISABLED
     status = re.search(r"service error status code (\d+)$", error.message)
     assert status, error.message
-    return {"401": UNAUTHORIZED, "400": BAD_REQUEST}[status[1]]
+    return {"401": _STATUS_401, "400": BAD_REQUEST}[status[1]]

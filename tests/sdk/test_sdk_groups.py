@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sdk_documents import derived_key, new_key, symmetric_key_enrollment, symmetric_key_group
 from sdk_drivers import SdkError, ServiceSdk, Wire
-from sdk_refusals import DISABLED, UNAUTHORIZED, refusal
+from sdk_refusals import UNAUTHORIZED, refusal
 
 Document = dict[str, Any]
 NewId = Callable[[], str]
@@ -143,6 +143,34 @@ def test_bulk_creates_and_deletes_groups(deployment: Any, group_id: str, new_id:
             groups.get(each)
 
 
+def test_bulk_updates_groups_by_their_etags(deployment: Any, new_id: NewId) -> None:
+    groups = deployment.service(PYTHON).groups
+    present, stale = f"group-{new_id()}", f"group-{new_id()}"
+    etags = {each: groups.put(symmetric_key_group(each))["etag"] for each in (present, stale)}
+    groups.put(symmetric_key_group(stale), if_match=etags[stale])
+    disabled = [symmetric_key_group(each, provisioningStatus="disabled", etag=etags[each]) for each in etags]
+
+    result = groups.bulk("updateIfMatchETag", disabled)
+
+    assert [(item["enrollmentGroupId"], item["errorCode"] // 1000) for item in result["errors"]] == [(stale, 412)]
+    assert groups.get(present)["provisioningStatus"] == "disabled"
+    assert groups.get(stale)["provisioningStatus"] != "disabled"
+    result = groups.bulk("update", [symmetric_key_group(stale)])
+    assert [(item["enrollmentGroupId"], item["errorCode"]) for item in result["errors"]] == [(stale, 409202)]
+
+
+def test_bulk_of_eleven_groups_is_refused(deployment: Any, new_id: NewId) -> None:
+    groups = deployment.service(PYTHON).groups
+    ids = [f"group-{new_id()}" for _ in range(11)]
+
+    with pytest.raises(SdkError) as refused:
+        groups.bulk("create", [symmetric_key_group(each) for each in ids])
+
+    assert_refused(refused.value, 400)
+    with pytest.raises(SdkError):
+        groups.get(ids[0])
+
+
 # devices of a group
 
 
@@ -175,25 +203,6 @@ def test_the_groups_own_key_is_refused(
     deployment: Any, wire: Wire, group: str, keys: Document, registration_id: str
 ) -> None:
     assert refusal(deployment, registration_id, keys["primaryKey"], wire) == UNAUTHORIZED
-
-
-def test_the_derived_key_of_another_device_is_refused(
-    deployment: Any, wire: Wire, group: str, keys: Document, new_id: NewId
-) -> None:
-    assert refusal(deployment, new_id(), derived_key(keys["primaryKey"], new_id()), wire) == UNAUTHORIZED
-
-
-def test_a_disabled_group_admits_nobody_until_it_is_enabled(
-    deployment: Any, wire: Wire, group_id: str, keys: Document, registration_id: str
-) -> None:
-    groups = deployment.service().groups
-    etag = groups.put(symmetric_key_group(group_id, keys, provisioningStatus="disabled"))["etag"]
-    key = derived_key(keys["primaryKey"], registration_id)
-
-    assert refusal(deployment, registration_id, key, wire) == DISABLED
-
-    groups.put(symmetric_key_group(group_id), if_match=etag)
-    assert deployment.register(registration_id, key, wire)["status"] == "assigned"
 
 
 def test_a_deleted_group_admits_nobody(deployment: Any, wire: Wire, group: str, keys: Document, new_id: NewId) -> None:

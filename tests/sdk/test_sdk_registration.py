@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sdk_documents import device_token, instant, new_key, symmetric_key_enrollment
 from sdk_drivers import NODE_WIRES, WIRES, SdkError, Wire
-from sdk_refusals import BAD_REQUEST, DISABLED, NO_SUCH_SCOPE, UNAUTHORIZED, refusal
+from sdk_refusals import BAD_REQUEST, NO_SUCH_SCOPE, UNAUTHORIZED, refusal
 
 Document = dict[str, Any]
 
@@ -177,15 +177,6 @@ def test_a_token_within_the_clock_skew_is_accepted(
 # refused
 
 
-def test_a_wrong_key_is_refused(deployment: Any, wire: Wire, enrolled: str) -> None:
-    assert refusal(deployment, enrolled, new_key(), wire) == UNAUTHORIZED
-    assert deployment.service().get(enrolled)["registrationState"]["status"] == "unassigned"
-
-
-def test_an_unknown_id_is_refused_like_a_wrong_key(deployment: Any, wire: Wire, registration_id: str) -> None:
-    assert refusal(deployment, registration_id, new_key(), wire) == UNAUTHORIZED
-
-
 def test_an_unknown_scope_is_refused(deployment: Any, wire: Wire, enrolled: str, keys: Document) -> None:
     assert refusal(deployment, enrolled, keys["primaryKey"], wire, id_scope=UNKNOWN_SCOPE) == NO_SUCH_SCOPE
 
@@ -221,19 +212,6 @@ def test_a_garbled_token_is_refused(deployment: Any, token_wire: Wire, enrolled:
     assert refusal(deployment, enrolled, None, token_wire, token=token) == UNAUTHORIZED
 
 
-def test_a_disabled_device_is_told_so_and_registers_once_enabled(
-    deployment: Any, wire: Wire, registration_id: str, keys: Document
-) -> None:
-    service = deployment.service()
-    disabled = service.put(symmetric_key_enrollment(registration_id, keys, provisioningStatus="disabled"))
-
-    assert refusal(deployment, registration_id, keys["primaryKey"], wire) == DISABLED
-
-    assert service.get_state(registration_id)["status"] == "disabled"
-    service.put(symmetric_key_enrollment(registration_id), if_match=disabled["etag"])
-    assert_assigned(deployment, deployment.register(registration_id, keys["primaryKey"], wire), registration_id)
-
-
 def test_the_refusal_of_a_disabled_device_has_its_state(
     deployment: Any, token_wire: Wire, registration_id: str, keys: Document
 ) -> None:
@@ -245,14 +223,6 @@ def test_the_refusal_of_a_disabled_device_has_its_state(
     assert refused.value.result["operationId"]
     assert refused.value.result["registrationState"]["status"] == "disabled"
     assert refused.value.result["registrationState"]["registrationId"] == registration_id
-
-
-def test_a_stranger_is_not_told_that_the_device_is_disabled(
-    deployment: Any, wire: Wire, registration_id: str, keys: Document
-) -> None:
-    deployment.service().put(symmetric_key_enrollment(registration_id, keys, provisioningStatus="disabled"))
-
-    assert refusal(deployment, registration_id, new_key(), wire) == UNAUTHORIZED
 
 
 def test_a_deleted_enrollment_refuses_and_a_new_one_admits(

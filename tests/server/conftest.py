@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from hostile import KEY, Attacker, dump
+from hostile import KEY, Attacker, dump, group
 
 from idscope.testing.server import ServerProcess
 from idscope.testing.server_client import ServerClient
@@ -21,10 +21,11 @@ def client(server: ServerProcess) -> Iterator[ServerClient]:
 
 @pytest.fixture(scope="module")
 def attacked(serve: Callable[..., ServerProcess]) -> ServerProcess:
-    """A server with one device, `d`, enrolled and registered."""
+    """A server with one device, `d`, enrolled and registered, and a group of that name."""
     server = serve()
     with ServerClient(server.ready) as client:
         assert client.enroll("d", KEY).status == 200
+        assert client.service("PUT", "/enrollmentGroups/d", group("d", KEY)).status == 200
         assert client.register("d", KEY).json()["status"] == "assigned"
     return server
 

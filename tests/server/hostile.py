@@ -27,6 +27,11 @@ KIBIBYTE = 1024
 Api = Literal["device", "service", "hub"]
 
 
+def group(group_id: str, key: str, **members: Any) -> dict[str, Any]:
+    """The document of an enrollment group with one symmetric key in both slots."""
+    return {"enrollmentGroupId": group_id, "attestation": enrollment("", key)["attestation"], **members}
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """`path` holds `{scope}` and `{id}`; `body` is a good one, None where none is read."""
@@ -51,6 +56,15 @@ ENDPOINTS = (
     Endpoint("service", "POST", "/enrollments/query", {"query": "SELECT * FROM enrollments"}, 96 * KIBIBYTE),
     Endpoint("service", "POST", "/enrollments", {"mode": "create", "enrollments": [enrollment("new", KEY)]}),
     Endpoint("service", "POST", "/enrollments/{id}/attestationmechanism"),
+    Endpoint("service", "GET", "/enrollmentGroups/{id}"),
+    Endpoint("service", "PUT", "/enrollmentGroups/{id}", group("d", KEY)),
+    Endpoint("service", "DELETE", "/enrollmentGroups/{id}"),
+    Endpoint("service", "POST", "/enrollmentGroups/query", {"query": "SELECT * FROM enrollmentGroups"}, 96 * KIBIBYTE),
+    Endpoint("service", "POST", "/enrollmentGroups", {"mode": "create", "enrollmentGroups": [group("new", KEY)]}),
+    Endpoint("service", "POST", "/enrollmentGroups/{id}/attestationmechanism"),
+    Endpoint("service", "GET", "/registrations/{id}"),
+    Endpoint("service", "DELETE", "/registrations/{id}"),
+    Endpoint("service", "POST", "/registrations/{id}/query"),
     Endpoint("hub", "GET", "/devices/{id}"),
     Endpoint("hub", "PUT", "/devices/{id}", {"deviceId": "d"}),
     Endpoint("hub", "DELETE", "/devices/{id}"),

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hostile import KEY, WITH_BODY, Attacker
+from hostile import KEY, WITH_BODY, Attacker, group
 
 from idscope.testing.server_client import enrollment
 
@@ -51,6 +51,10 @@ def test_json_of_another_type(attacker: Attacker) -> None:
         for body in (*WRONG_TYPES, b"{}" if isinstance(endpoint.body, list) else b"[]"):
             attacker.refused(body.decode(), endpoint, attacker.request(endpoint, body=body), [400])
 
+
+# Members that both kinds of enrollment have, each with something wrong in `BAD_MEMBERS`.
+SHARED = {"provisioningStatus", "allocationPolicy", "iotHubs", "iotHubHostName", "initialTwin", "capabilities"}
+SHARED |= {"reprovisionPolicy", "etag"}
 
 # A document each that has a member of the wrong type, or one that cannot be.
 ENROLLMENT = enrollment("d", KEY)
@@ -155,6 +159,30 @@ BAD_MEMBERS: dict[str, list[Any]] = {
         {"deviceId": "other", "tags": {"a": 1}},
     ],
 }
+GROUP = group("d", KEY)
+BAD_MEMBERS["/enrollmentGroups/{id}"] = [
+    {},
+    {"enrollmentGroupId": "d"},
+    {**GROUP, "enrollmentGroupId": "other"},
+    {**GROUP, "enrollmentGroupId": "d" * 129},
+    {**GROUP, "enrollmentGroupId": None},
+    {**GROUP, "attestation": {}},
+    {**GROUP, "attestation": {"type": "none such"}},
+    {**GROUP, "attestation": {"type": "tpm", "tpm": {"endorsementKey": "AAAA"}}},
+    {**GROUP, "attestation": {"type": "x509", "x509": {"clientCertificates": {"primary": {"certificate": "AAAA"}}}}},
+    {**GROUP, "attestation": {"type": "x509", "x509": {"signingCertificates": {"primary": {"certificate": "AAAA"}}}}},
+    {**GROUP, "attestation": {"type": "symmetricKey", "symmetricKey": {"primaryKey": "short"}}},
+    *({**GROUP, name: bad[name]} for bad in BAD_MEMBERS["/enrollments/{id}"] for name in bad if name in SHARED),
+]
+BAD_MEMBERS["/enrollmentGroups/query"] = BAD_MEMBERS["/enrollments/query"]
+BAD_MEMBERS["/enrollmentGroups"] = [
+    {},
+    {"mode": "create"},
+    {"mode": "destroy", "enrollmentGroups": []},
+    {"mode": "create", "enrollmentGroups": {}},
+    {"mode": "create", "enrollmentGroups": [1]},
+    {"mode": "create", "enrollmentGroups": [group(f"new-{number}", KEY) for number in range(11)]},
+]
 BAD_MEMBERS["/{scope}/registrations/{id}/register"] = BAD_MEMBERS["/{scope}/registrations/{id}"]
 
 

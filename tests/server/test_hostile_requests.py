@@ -4,12 +4,15 @@ soon, and nothing changed in the store."""
 from __future__ import annotations
 
 import base64
+import re
 import time
 from pathlib import Path
 
 from hostile import ENDPOINTS, KEY, KIBIBYTE, VERSIONS, WITH_ID, Attacker, Endpoint
 from raw_client import RawClient
 
+from idscope.app.front_ends import PUBLIC_OPERATIONS
+from idscope.frontends.http.operations import Api
 from idscope.testing.application import sas_token
 from idscope.testing.server import ServerProcess
 from idscope.testing.server_client import enrollment
@@ -42,6 +45,14 @@ ILLEGAL_IDS = (
     "%EF%BC%A4",
     "-d",
 )
+
+
+def test_every_endpoint_of_devices_and_services_is_here() -> None:
+    def shape(method: str, path: str) -> str:
+        return f"{method} {re.sub(r'4[.]00[.]00|{.*?}', '*', path)}"
+
+    public = {shape(one.method, one.path) for one in PUBLIC_OPERATIONS if one.api in {Api.DEVICE, Api.SERVICE}}
+    assert public == {shape(one.method, one.path) for one in ENDPOINTS if one.api != "hub"}
 
 
 def test_illegal_ids(attacker: Attacker) -> None:
@@ -143,7 +154,8 @@ def test_other_methods(attacker: Attacker) -> None:
     for endpoint in ENDPOINTS:
         known = {other.method for other in ENDPOINTS if other.path == endpoint.path}
         # A fixed word where another row has an id: GET /devices/query asks for a device of that name.
-        elsewhere = {"/devices/query": {"GET", "PUT", "DELETE"}, "/enrollments/query": {"GET", "PUT", "DELETE"}}
+        queries = ("/devices/query", "/enrollments/query", "/enrollmentGroups/query")
+        elsewhere = {query: {"GET", "PUT", "DELETE"} for query in queries}
         for method in set(methods) - known - elsewhere.get(endpoint.path, set()):
             content = attacker.request(endpoint, method=method, body=b"")
             attacker.refused(method, endpoint, content, [405], method=method)

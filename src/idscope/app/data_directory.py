@@ -87,7 +87,7 @@ class DataDirectory:
         """
         if settings.sealing_key:
             given = base64.b64decode(settings.sealing_key.reveal())
-            return Sealer(given, *(key for key in self._sealing_keys() if key != given))
+            return Sealer(given, *self._sealing_keys())
         keys = self._sealing_keys() or self._make_sealing_key()
         return Sealer(*keys)
 

@@ -36,6 +36,7 @@ class Candidates(msgspec.Struct, frozen=True):
     be asked by a token where there is no individual enrollment, in the order in which they are asked; `authorities`
     lead a chain to its group. Both are also there where the individual enrollment is disabled. `nonces` are those of
     TPMs over HTTPS, `storage_root_key` is the one that the device's TPM showed last, if that is known (Base64).
+    `revision` is the service's, of all this.
     """
 
     service_id: str
@@ -47,6 +48,7 @@ class Candidates(msgspec.Struct, frozen=True):
     rules: AttestationRules = AttestationRules()
     nonces: TpmNonces | None = None
     storage_root_key: str | None = None
+    revision: int = 0
 
     def let_in(self, claim: Claim, enrollment: IndividualEnrollment, proof: Proof, now: int) -> Authenticated:
         """The verdict on a device that proved itself by its individual enrollment."""

@@ -43,6 +43,13 @@ INDIVIDUAL: Final[Mapping[AttestationType, Judge]] = {
 
 def judge(claim: Claim, candidates: Candidates, now: int) -> Verdict:
     """The verdict on a claim, given what stands in the store at `now` (microseconds since the epoch)."""
+    verdict = _judge(claim, candidates, now)
+    if isinstance(verdict, Authenticated):
+        return msgspec.structs.replace(verdict, revision=candidates.revision)
+    return verdict
+
+
+def _judge(claim: Claim, candidates: Candidates, now: int) -> Verdict:
     enrollment = candidates.enrollment
     if enrollment is None:
         return _judge_without_individual(claim, candidates, now)

@@ -38,11 +38,12 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 class Authenticated(msgspec.Struct, frozen=True):
-    """A device that proved itself at the time `at`, against the enrollment in the state `enrollment_etag`.
+    """A device that proved itself at the time `at`, against the enrollment in the state `enrollment_etag` and all that
+    stands beside it (groups, CA certificates) at the service's `revision`.
 
     `group_key` is the key of the enrollment group that it entered by, None for an individual enrollment. The
     enrollment may be disabled: that is told by `register`, to a caller whose credential is good. The claim stays
-    with it, so that a connection that lives on can be judged again once its enrollment changed.
+    with it, so that a connection that lives on can be judged again once any of this changed.
     """
 
     service_id: str
@@ -53,6 +54,7 @@ class Authenticated(msgspec.Struct, frozen=True):
     proof: Proof
     claim: Claim
     at: int
+    revision: int = 0
 
     def asking(self, tracking_id: str, api_version: ApiVersion) -> Authenticated:
         """The same device with one request of its own, on the wires that authenticate once for many requests."""

@@ -90,6 +90,7 @@ class Context(msgspec.Struct, frozen=True):
             self.rules,
             self.nonces,
             self.challenged_root_key or self._registered_root_key(),
+            self.service.revision,
         )
 
     def _registered_root_key(self) -> str | None:

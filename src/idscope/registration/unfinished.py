@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from idscope.attestation import Authenticated, Proof, judge
+from idscope.attestation import Authenticated, Proof
 from idscope.clock import MICROSECONDS, Clock, next_time
 from idscope.errors import AllocationFailed, HubError, HubRefused, RegistrationNotFound, Unauthorized
 from idscope.events import MatchedKind
@@ -22,6 +22,7 @@ from idscope.refusal import Cause, Reason
 from idscope.refusal import Step as RefusedStep
 from idscope.registration.context import Context, ContextReader
 from idscope.registration.enrolled_device import EnrolledDevice, enrolled_device, hub_credential
+from idscope.registration.judged_again import judged_again
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation
 from idscope.registration.placement import Connectors, choose_hub, linked_hub, place
 from idscope.registration.states import Step, WorkflowSettings
@@ -124,13 +125,15 @@ class UnfinishedRegistration:
         return context, enrolled_device(deciding.enrollment, attested.registration_id, context.registration)
 
     async def _judge_again(self, context: Context, enrollment_etag: str) -> None:
-        """A device whose enrollment changed since it proved itself must still be let in by it."""
+        """A device must still be let in by its enrollment, whatever changed since it proved itself."""
         known = self._authenticated
-        if known is None or known.enrollment_etag == enrollment_etag:
+        if known is None:
             return
-        verdict = judge(known.claim, context.candidates(), known.at)
-        if not isinstance(verdict, Authenticated) or verdict.enrollment_etag != enrollment_etag:
+        verdict = judged_again(known, context)
+        if verdict is None or verdict.enrollment_etag != enrollment_etag:
             await self._refuse("the enrollment changed, and the device's credential is not of it any more")
+        if verdict is known:
+            return
         self._authenticated = verdict
         self._device = msgspec.structs.replace(self._attested(), group_key=verdict.group_key, proof=verdict.proof)
 

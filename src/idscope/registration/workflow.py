@@ -41,6 +41,7 @@ from idscope.registration.attempts import AttemptRecorder
 from idscope.registration.context import Context, ContextReader
 from idscope.registration.enrolled_device import enrolled_device
 from idscope.registration.group_tries import GroupTries
+from idscope.registration.judged_again import check_still_let_in
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation, UnderWayElsewhere
 from idscope.registration.operation_id import OperationIds
 from idscope.registration.placement import Connectors
@@ -119,6 +120,7 @@ class RegistrationWorkflow:
         unfinished: UnfinishedRegistration | None = None
         try:
             _check_csr(request, device.claim.api_version)
+            await self._check_who_joins(device)
             if device.proof.mechanism == "tpm":
                 keys_of(device.proof)
             unfinished = self._unfinished(device, request)
@@ -136,13 +138,14 @@ class RegistrationWorkflow:
     ) -> RegistrationResult:
         """How the operation stands, or (None) how the device's registration stands; writes nothing.
 
-        Raises RegistrationNotFound where the operation is not of this device, InvalidArgument where a CSR was sent
-        along, StoreUnavailable.
+        Raises Unauthorized (the enrollment does not admit the device any more), RegistrationNotFound where the
+        operation is not of this device, InvalidArgument where a CSR was sent along, StoreUnavailable.
         """
         if csr is not None and device.claim.api_version >= CSR_SINCE:
             raise InvalidArgument("A csr is not part of a status lookup.")
         service_id, key, version = device.service_id, device.registration_key, device.claim.api_version
         context = self._just_read(device) or await self.contexts.read(service_id, key)
+        check_still_let_in(device, context)
         if operation_id is None:
             return self._registration_status(context, device, version)
         guid = self._operation_ids.guid_of(operation_id, service_id, key)
@@ -180,6 +183,12 @@ class RegistrationWorkflow:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self._recorder.close()
+
+    async def _check_who_joins(self, device: Authenticated) -> None:
+        """A registration under way judges whoever began it, not who comes to wait for it too. Raises Unauthorized."""
+        key = (device.service_id, device.registration_key)
+        if key in self._running:
+            check_still_let_in(device, self._just_read(device) or await self.contexts.read(*key))
 
     def _unfinished(self, device: Authenticated, request: RegisterRequest) -> UnfinishedRegistration:
         key = (device.service_id, device.registration_key)

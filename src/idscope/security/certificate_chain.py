@@ -6,7 +6,7 @@ Issuers are found by their key: whose key made the signature. Names and key iden
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -19,6 +19,7 @@ from idscope.security.chain_certificate import (
     is_signed_by,
     read_chain_certificate,
 )
+from idscope.security.chain_signature import signature_work
 
 Path = tuple[ChainCertificate, ...]
 
@@ -28,13 +29,15 @@ _CACHED_BYTES: Final = 8 * 1024  # what is longer is no ordinary certificate, an
 class ChainLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What is looked at before a chain is refused unread, and how much work one chain may make.
 
-    `strangers`: how many known certificates are tried for one signature that neither name nor key identifier hints at.
+    `signature_work`: in units of an ordinary signature check. `strangers`: how many known certificates are tried for
+    one signature that neither name nor key identifier hints at.
     """
 
     certificates: int = 20
     total_bytes: int = 100 * 1024
     depth: int = 12
     signature_checks: int = 128
+    signature_work: int = 512
     strangers: int = 16
     paths: int = 64
 
@@ -51,16 +54,19 @@ def read_chain(chain: tuple[bytes, ...], limits: ChainLimits = LIMITS) -> Path:
     if sum(map(len, chain)) > limits.total_bytes:
         raise ChainRefused(f"the certificates sent are longer than {limits.total_bytes} bytes")
     leaf, *others = chain
-    return (read_chain_certificate(leaf), *map(_read_issuer, others))
+    return (_read(leaf, _leaves), *(_read(each, _issuers) for each in others))
 
 
-def _read_issuer(der: bytes) -> ChainCertificate:
-    """Many devices send the same few."""
-    return _read_again(der) if len(der) <= _CACHED_BYTES else read_chain_certificate(der)
-
-
-_read_again = lru_cache(maxsize=512)(read_chain_certificate)
+# Many devices send the same few issuers. A leaf is seen again soon or never, in the next request of its device, and
+# must not push the issuers out.
+_issuers = lru_cache(maxsize=512)(read_chain_certificate)
+_leaves = lru_cache(maxsize=64)(read_chain_certificate)
 _is_issued_by = lru_cache(maxsize=2048)(is_signed_by)
+_is_leaf_issued_by = lru_cache(maxsize=256)(is_signed_by)
+
+
+def _read(der: bytes, kept: Callable[[bytes], ChainCertificate]) -> ChainCertificate:
+    return kept(der) if len(der) <= _CACHED_BYTES else read_chain_certificate(der)
 
 
 class CertificatePool:
@@ -91,7 +97,7 @@ class ChainPaths:
         self._presented = CertificatePool(presented)
         self._known = known
         self._limits = limits
-        self._checks = 0
+        self._checks = self._work = 0
         self._issuers: dict[str, Path] = {}
 
     def all(self) -> tuple[Path, ...]:
@@ -134,7 +140,10 @@ class ChainPaths:
         self._checks += 1
         if self._checks > self._limits.signature_checks:
             raise ChainRefused(f"the chain needs more than {self._limits.signature_checks} signature checks")
-        return is_signed_by(child, issuer) if child is self._leaf else _is_issued_by(child, issuer)
+        self._work += signature_work(issuer.public_key)
+        if self._work > self._limits.signature_work:
+            raise ChainRefused("the chain needs signature checks that take too long")
+        return _is_leaf_issued_by(child, issuer) if child is self._leaf else _is_issued_by(child, issuer)
 
 
 def _unique(certificates: Iterable[ChainCertificate]) -> Path:

@@ -7,36 +7,40 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from idscope.clock import from_datetime
 from idscope.model.attestation import X509CertificateInfo
 from idscope.refusal import Cause, CredentialRefused
+from idscope.security.certificate_shape import TooManyParts, check_shape
 from idscope.security.certificates import certificate_info
+from idscope.security.chain_signature import (
+    PublicKey,
+    Signature,
+    TwoAlgorithms,
+    is_made_by,
+    names_its_curve,
+    read_signature,
+)
 
 MAX_CERTIFICATE_BYTES: Final = 64 * 1024
-MAX_RSA_BITS: Final = 16384
-# OpenSSL's own limit for large keys; without it one signature check of a small key may take a second.
-MAX_RSA_EXPONENT_BITS: Final = 64
 _SHOWN: Final = 120
 
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
-Parameters = padding.PKCS1v15 | padding.PSS | ec.ECDSA | None
 NormalName = tuple[tuple[tuple[str, str | bytes], ...], ...]
 
+# They must be worked out (RFC 5280, 4.2) and are not, so nothing below them is believed, critical or not.
+_CONSTRAINTS: Final = frozenset({ExtensionOID.NAME_CONSTRAINTS, ExtensionOID.POLICY_CONSTRAINTS})
 # Critical extensions that are looked at here, or that say nothing where no policy is asked for (RFC 5280, 6.1).
-# Name constraints and policy constraints are not worked out, so a critical one is refused as an unknown one is.
-_UNDERSTOOD: Final = frozenset(
+_LOOKED_AT: Final = frozenset(
     {
+        *_CONSTRAINTS,
         ExtensionOID.BASIC_CONSTRAINTS,
         ExtensionOID.KEY_USAGE,
         ExtensionOID.EXTENDED_KEY_USAGE,
@@ -45,10 +49,11 @@ _UNDERSTOOD: Final = frozenset(
         ExtensionOID.SUBJECT_KEY_IDENTIFIER,
         ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
         ExtensionOID.CERTIFICATE_POLICIES,
+        ExtensionOID.POLICY_MAPPINGS,
+        ExtensionOID.INHIBIT_ANY_POLICY,
     }
 )
 
-T = TypeVar("T")
 E = TypeVar("E", bound=x509.ExtensionType)
 
 
@@ -76,15 +81,13 @@ class ChainCertificate(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     not_after: int
     key: bytes
     public_key: PublicKey | None
-    signed_bytes: bytes
-    signature: bytes
-    signature_hash: hashes.HashAlgorithm | None
-    signature_parameters: Parameters
+    signature: Signature
     is_authority: bool | None
     path_length: int | None
     key_usage: x509.KeyUsage | None
     purposes: frozenset[str] | None
     not_understood: tuple[str, ...]
+    constraints: tuple[str, ...]
     key_identifier: bytes | None
     authority_key_identifier: bytes | None
     common_names: tuple[str, ...]
@@ -99,33 +102,19 @@ def read_chain_certificate(der: bytes) -> ChainCertificate:
     try:
         with warnings.catch_warnings():  # the library warns of names that are too long, and of much else
             warnings.simplefilter("ignore")
+            check_shape(der)
             return _facts(der, x509.load_der_x509_certificate(der))
+    except TooManyParts as error:
+        raise ChainRefused(str(error)) from None
+    except TwoAlgorithms:
+        raise ChainRefused("a certificate names two signature algorithms, one signed and one beside it") from None
     except Exception as error:  # noqa: BLE001 - what the library raises for hostile bytes is no closed list
         raise ChainRefused(f"a certificate cannot be read ({type(error).__name__})") from None
 
 
 def is_signed_by(child: ChainCertificate, issuer: ChainCertificate) -> bool:
     """Whether the issuer's key made the child's signature; nothing else is compared."""
-    key, parameters, used = issuer.public_key, child.signature_parameters, child.signature_hash
-    try:
-        if isinstance(key, rsa.RSAPublicKey) and used is not None and is_bounded(key):
-            # quirk: the library names no padding beside a hash that it would not sign with (MD5, SHA-1).
-            scheme = parameters if isinstance(parameters, padding.PSS) else padding.PKCS1v15()
-            key.verify(child.signature, child.signed_bytes, scheme, used)
-        elif isinstance(key, ec.EllipticCurvePublicKey) and used is not None:
-            key.verify(child.signature, child.signed_bytes, ec.ECDSA(used))
-        elif isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) and used is None:
-            key.verify(child.signature, child.signed_bytes)
-        else:
-            return False
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-        return False
-    return True
-
-
-def is_bounded(key: rsa.RSAPublicKey) -> bool:
-    """Whether a signature check with this key takes no unreasonable time."""
-    return key.key_size <= MAX_RSA_BITS and key.public_numbers().e.bit_length() <= MAX_RSA_EXPONENT_BITS
+    return is_made_by(child.signature, issuer.public_key)
 
 
 def _facts(der: bytes, certificate: x509.Certificate) -> ChainCertificate:
@@ -148,23 +137,20 @@ def _facts(der: bytes, certificate: x509.Certificate) -> ChainCertificate:
         not_after=from_datetime(certificate.not_valid_after_utc),
         key=key,
         public_key=public_key,
-        signed_bytes=certificate.tbs_certificate_bytes,
-        signature=certificate.signature,
-        signature_hash=_supported(lambda: certificate.signature_hash_algorithm),
-        signature_parameters=_supported(lambda: certificate.signature_algorithm_parameters),
+        signature=read_signature(der, certificate),
         is_authority=None if basic is None else basic.ca,
         path_length=None if basic is None else basic.path_length,
         key_usage=_value(extensions, x509.KeyUsage),
         purposes=None if purposes is None else frozenset(purpose.dotted_string for purpose in purposes),
         not_understood=tuple(
-            each.oid.dotted_string for each in extensions if each.critical and each.oid not in _UNDERSTOOD
+            each.oid.dotted_string for each in extensions if each.critical and each.oid not in _LOOKED_AT
         ),
+        constraints=tuple(each.oid.dotted_string for each in extensions if each.oid in _CONSTRAINTS),
         key_identifier=None if key_identifier is None else key_identifier.digest,
         authority_key_identifier=None if authority is None else authority.key_identifier,
         common_names=tuple(
-            part.value
+            part.value if isinstance(part.value, str) else part.value.hex()
             for part in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-            if isinstance(part.value, str)
         ),
         dns_names=() if alternative is None else tuple(alternative.get_values_for_type(x509.DNSName)),
         info=info,
@@ -186,14 +172,9 @@ def _key(certificate: x509.Certificate) -> tuple[bytes, PublicKey | None]:
         # Something that is the same for the same certificate only.
         return hashlib.sha256(certificate.tbs_certificate_bytes).digest(), None
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if isinstance(key, ec.EllipticCurvePublicKey) and not names_its_curve(der, certificate.tbs_certificate_bytes):
+        return der, None
     return der, key if isinstance(key, PublicKey) else None
-
-
-def _supported(read: Callable[[], T]) -> T | None:
-    try:
-        return read()
-    except (UnsupportedAlgorithm, ValueError):
-        return None
 
 
 def _normal(name: x509.Name) -> NormalName:

@@ -16,7 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from idscope.clock import format_time
 from idscope.refusal import Cause
 from idscope.security.certificate_chain import Path
-from idscope.security.chain_certificate import ChainCertificate, ChainRefused, is_bounded
+from idscope.security.chain_certificate import ChainCertificate, ChainRefused
+from idscope.security.chain_signature import is_bounded
 
 _MIN_RSA_BITS: Final = 2048
 _MIN_CURVE_BITS: Final = 224
@@ -70,6 +71,9 @@ def _check_certificate(certificate: ChainCertificate, now: int) -> None:
     if certificate.not_understood:
         oids = ", ".join(certificate.not_understood[:3])
         raise RuleBroken(f"{certificate.name} has a critical extension that is not understood here: {oids}")
+    if certificate.constraints:
+        oids = ", ".join(certificate.constraints)
+        raise RuleBroken(f"{certificate.name} constrains names or policies, which is not worked out here: {oids}")
     key = certificate.public_key
     if key is None or (isinstance(key, rsa.RSAPublicKey) and not is_bounded(key)):
         raise RuleBroken(f"the key of {certificate.name} is of a kind or size that is not accepted")
@@ -79,8 +83,13 @@ def _check_leaf(leaf: ChainCertificate) -> None:
     """RFC 8446, 4.4.2.2, and RFC 5280, 4.2.1.12: who restricts a key to other uses does not want this one."""
     if leaf.key_usage is not None and not leaf.key_usage.digital_signature:
         raise RuleBroken(f"the key usage of {leaf.name} leaves digitalSignature out")
-    if leaf.purposes is not None and not leaf.purposes & _CLIENT_PURPOSES:
-        raise RuleBroken(f"the extended key usage of {leaf.name} leaves clientAuth out")
+    _check_purposes(leaf)
+
+
+def _check_purposes(certificate: ChainCertificate) -> None:
+    """Of an issuer, too: an authority for servers is none for devices. RFC 5280 is silent, OpenSSL asks the same."""
+    if certificate.purposes is not None and not certificate.purposes & _CLIENT_PURPOSES:
+        raise RuleBroken(f"the extended key usage of {certificate.name} leaves clientAuth out")
 
 
 def _check_issuer(issuer: ChainCertificate, below: int) -> None:
@@ -91,6 +100,7 @@ def _check_issuer(issuer: ChainCertificate, below: int) -> None:
         raise RuleBroken(f"{issuer.name} is no certificate authority: its basic constraints say CA:FALSE")
     if issuer.key_usage is not None and not issuer.key_usage.key_cert_sign:
         raise RuleBroken(f"the key usage of {issuer.name} leaves keyCertSign out")
+    _check_purposes(issuer)
     if issuer.path_length is not None and below > issuer.path_length:
         raise RuleBroken(
             f"{issuer.name} allows {issuer.path_length} intermediate certificates below it, here are {below}"
@@ -110,6 +120,6 @@ def _check_key_strength(certificate: ChainCertificate) -> None:
 
 
 def _check_hash_strength(certificate: ChainCertificate) -> None:
-    used = certificate.signature_hash
+    used = certificate.signature.hash
     if used is not None and used.name in _WEAK_HASHES:
         raise RuleBroken(f"the signature of {certificate.name} is weak: {used.name.upper()}", Cause.CERTIFICATE_WEAK)

@@ -76,13 +76,13 @@ class ServerClient:
         """The answer to what was sent."""
         return _receive(self._connection)
 
-    def operator(self, method: str, target: str, *, token: str | None = None) -> Response:
+    def operator(self, method: str, target: str, body: Any = None, *, token: str | None = None) -> Response:
         """One request of the operator listener, over a connection of its own."""
         url = urlsplit(str(self.ready.document["operator_url"]))
         connection = self._new_connection(url.hostname or "", url.port or 0)
         try:
             authorization = None if token is None else f"Bearer {token}"
-            _send(connection, method, target, None, None, authorization)
+            _send(connection, method, target, body, None, authorization)
             return _receive(connection)
         finally:
             connection.close()

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from azure.iot.device import IoTHubDeviceClient, Message, MethodResponse, aio
+from azure.iot.device import X509, IoTHubDeviceClient, Message, MethodResponse, aio
 
 Document = dict[str, Any]
 Arrivals = queue.SimpleQueue  # of documents
@@ -66,11 +66,27 @@ def _message_document(message: Message) -> Document:
     }
 
 
-def connect(wire: str, host: str, device_id: str, key: str, asynchronous: bool = False) -> None:
+def connect(
+    wire: str,
+    host: str,
+    device_id: str,
+    key: str = "",
+    asynchronous: bool = False,
+    certificate_file: str = "",
+    key_file: str = "",
+) -> None:
+    """With a certificate where there is a file of it."""
     kind = aio.IoTHubDeviceClient if asynchronous else IoTHubDeviceClient
-    client = kind.create_from_symmetric_key(
-        symmetric_key=key, hostname=host, device_id=device_id, websockets=wire == "MqttWs", connection_retry_interval=1
-    )
+    place = {
+        "hostname": host,
+        "device_id": device_id,
+        "websockets": wire == "MqttWs",
+        "connection_retry_interval": 1,
+    }
+    if certificate_file:
+        client = kind.create_from_x509_certificate(x509=X509(certificate_file, key_file), **place)
+    else:
+        client = kind.create_from_symmetric_key(symmetric_key=key, **place)
     _result(client.connect())
     _devices[device_id] = Device(client)
 

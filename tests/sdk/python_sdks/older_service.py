@@ -25,14 +25,24 @@ def _attestation_model(document: Document) -> models.AttestationMechanism:
     if document["type"] == "tpm":
         return mechanism.create_with_tpm(document["tpm"]["endorsementKey"])
     if document["type"] == "x509":
-        certificates = document["x509"]["clientCertificates"]
-        secondary = certificates.get("secondary", {}).get("certificate")
-        return mechanism.create_with_x509_client_certs(certificates["primary"]["certificate"], secondary)
+        return _x509_model(document["x509"])
     keys = document.get("symmetricKey", {})
     symmetric_key = models.SymmetricKeyAttestation(
         primary_key=keys.get("primaryKey"), secondary_key=keys.get("secondaryKey")
     )
     return mechanism(type="symmetricKey", symmetric_key=symmetric_key)
+
+
+def _x509_model(document: Document) -> models.AttestationMechanism:
+    ((kind, slots),) = document.items()
+    mechanism = models.AttestationMechanism
+    if kind == "caReferences":
+        return mechanism.create_with_x509_ca_refs(slots["primary"], slots.get("secondary"))
+    create = {
+        "clientCertificates": mechanism.create_with_x509_client_certs,
+        "signingCertificates": mechanism.create_with_x509_signing_certs,
+    }[kind]
+    return create(slots["primary"]["certificate"], slots.get("secondary", {}).get("certificate"))
 
 
 def _shared_members(document: Document) -> Document:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import secrets
 import shutil
 import subprocess
 import tomllib
@@ -12,7 +13,10 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from x509_world import World, play
@@ -21,6 +25,7 @@ from idscope.attestation import AttestationRules
 from idscope.security import certificate_chain
 from idscope.security.certificate_chain import LIMITS, CertificatePool, find_paths, read_chain
 from idscope.security.chain_certificate import ChainCertificate, ChainRefused, is_signed_by
+from idscope.security.chain_signature import MAX_RSA_BITS, MAX_RSA_EXPONENT_BITS, signature_work
 from idscope.security.path_validation import check_path
 from idscope.testing.certificates import CertificateMaker
 
@@ -29,6 +34,7 @@ VERDICTS = tomllib.loads((HERE / "verdicts.toml").read_text())
 CHAINS: list[dict[str, Any]] = VERDICTS["chain"]
 JUDGED_AT: dt.datetime = VERDICTS["judged_at"]
 WEAK = {
+    "p-192-leaf",
     "md5-leaf",
     "sha1-leaf",
     "sha1-intermediate",
@@ -139,12 +145,48 @@ def test_certificates_that_sign_each_other_in_all_ways_are_refused_in_bounded_wo
         checks.append(child)
         return is_signed_by(child, issuer)
 
-    monkeypatch.setattr(certificate_chain, "is_signed_by", counted)
+    monkeypatch.setattr(certificate_chain, "_is_leaf_issued_by", counted)
     monkeypatch.setattr(certificate_chain, "_is_issued_by", counted)
     leaf, *others = read_chain((authorities[0].device("device").der_chain()[0], *crossed))
     with pytest.raises(ChainRefused, match=r"chains|signature checks"):
         find_paths(leaf, others, CertificatePool())
     assert len(checks) <= LIMITS.signature_checks
+
+
+def heavy_authority(name: str) -> bytes:
+    """Of the largest key that is looked at, with the largest exponent: each signature check takes milliseconds."""
+    modulus = secrets.randbits(MAX_RSA_BITS) | (1 << (MAX_RSA_BITS - 1)) | 1
+    key = rsa.RSAPublicNumbers((1 << MAX_RSA_EXPONENT_BITS) - 1, modulus).public_key()
+    signer = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateBuilder(subject, subject, key, x509.random_serial_number())
+    builder = builder.not_valid_before(JUDGED_AT).not_valid_after(JUDGED_AT + dt.timedelta(days=1))
+    return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def test_authorities_with_heavy_keys_are_refused_before_they_take_long(monkeypatch) -> None:
+    work: list[int] = []
+
+    def weighed(child: ChainCertificate, issuer: ChainCertificate) -> bool:
+        work.append(signature_work(issuer.public_key))
+        return is_signed_by(child, issuer)
+
+    monkeypatch.setattr(certificate_chain, "_is_leaf_issued_by", weighed)
+    heavy = [heavy_authority("heavy") for _ in range(LIMITS.certificates - 1)]
+    leaf, *others = read_chain((CertificateMaker.authority("heavy").device("device").der_chain()[0], *heavy))
+    with pytest.raises(ChainRefused, match="take too long"):
+        find_paths(leaf, others, CertificatePool())
+    assert 0 < sum(work) <= LIMITS.signature_work
+
+
+def test_what_a_signature_check_costs_is_never_told_too_low() -> None:
+    """Against what it was measured to cost (RSA on one machine, OpenSSL 4.0), in units of RSA-2048 with 65537."""
+    measured = {(2048, 64): 1.3, (4096, 17): 1.2, (4096, 64): 4.5, (8192, 17): 3.9, (8192, 64): 17}
+    measured |= {(16384, 17): 15, (16384, 64): 67}
+    for (bits, exponent_bits), units in measured.items():
+        numbers = rsa.RSAPublicNumbers((1 << exponent_bits) - 1, (1 << (bits - 1)) | 1)
+        assert signature_work(numbers.public_key()) >= units
+    assert signature_work(rsa.RSAPublicNumbers(65537, (1 << 2047) | 1).public_key()) == 1
 
 
 def test_more_certificates_than_allowed_are_refused_unread() -> None:

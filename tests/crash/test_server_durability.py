@@ -61,6 +61,7 @@ def gated_server(
             for name in ("registers", "registered", "updated", "deleted"):
                 assert client.enroll(name, KEY).status == 200
             assert client.register("registered", KEY).status == 202
+            wait_until(partial(is_assigned, client, "registered"))  # a second one under way would be a conflict
             for name in ("hub-deleted", "hub-twin"):
                 assert client.hub("PUT", f"/devices/{name}", {**HUB_DEVICE, "deviceId": name}).status == 200
         try:

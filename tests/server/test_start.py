@@ -137,10 +137,11 @@ def test_a_user_who_asks_for_443_and_may_not_have_it_is_told_the_line_that_allow
         with server:
             assert server.ready.https_port == 443, "this machine lets everybody have it"
     else:
-        assert started(server, privileged=False) == (
-            1,
+        code, said = started(server, privileged=False)
+        assert code == 1
+        assert said == (
             f"idscope cannot start: cannot listen on {server.address} port 443: Permission denied. Allow it with: "
-            "sudo sysctl -w net.ipv4.ip_unprivileged_port_start=443 or choose a port above 1023.\n",
+            "sudo sysctl -w net.ipv4.ip_unprivileged_port_start=443 or choose a port above 1023.\n"
         )
 
 

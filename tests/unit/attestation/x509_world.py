@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
@@ -119,7 +118,3 @@ def play(scenario: Callable[[World], Awaitable[Result]], *, now: float | None = 
             return await scenario(World(app))
 
     return asyncio.run(inside())
-
-
-def base64_der(maker: CertificateMaker) -> str:
-    return base64.b64encode(der(maker)).decode()

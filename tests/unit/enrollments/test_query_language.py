@@ -113,6 +113,10 @@ MISTAKES = [
         "column 16: expected a field, NOT, IS_DEFINED, STARTSWITH or (, found tags.site (enrollments have no such",
     ),
     ("SELECT * WHERE deviceId", "column 24: expected =, !=, <, <=, >, >= or IN, found the end"),
+    (
+        "SELECT * WHERE deviceId STARTSWITH 'x'",
+        "column 25: expected =, !=, <, <=, >, >= or IN; it is written STARTSWITH(deviceId, 'text'), found STARTSWITH",
+    ),
     ("SELECT * WHERE deviceId LIKE 'x'", "column 25: expected =, !=, <, <=, >, >= or IN, found LIKE"),
     ("SELECT * WHERE attestation.type < 'x509'", "column 33: expected =, != or IN, found <"),
     ("SELECT * WHERE deviceId = 5", "column 27: expected a text in single quotes, found a number"),

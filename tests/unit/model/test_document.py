@@ -140,7 +140,10 @@ def outcome(body: bytes, kind: type) -> str:
     return "decoded"
 
 
-@given(st.binary(max_size=200))
+members = st.sampled_from(["registrationId", "payload", "tpm", "attestation", "enrollments", "mode", "other"])
+
+
+@given(st.binary(max_size=200) | st.dictionaries(members, JSON, max_size=3).map(lambda one: json.dumps(one).encode()))
 def test_whatever_arrives_is_a_document_or_one_of_two_errors(body: bytes) -> None:
     for kind in (DeviceRegistration, IndividualEnrollment, BulkEnrollmentOperation):
         assert outcome(body, kind) in ("decoded", "MalformedJson", "InvalidArgument")

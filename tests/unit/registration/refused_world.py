@@ -149,6 +149,12 @@ def everything_kept(app: Application) -> str:
     return repr(app.store._tables)
 
 
+async def use_up_limit_of_one(app: Application) -> None:
+    """By a token that fits no group, from the address that devices without a socket have."""
+    path = f"/{ID_SCOPE}/registrations/unknown/register?api-version=2021-06-01"
+    assert (await app.request("PUT", path, {}, authorization=app.device_token("unknown", STRANGE_KEY))).status == 401
+
+
 def secrets_in(world: World, tokens: list[str]) -> list[str]:
     """Of keys, derived keys and the signatures of tokens those that the store holds anywhere."""
     kept = everything_kept(world.app)

@@ -141,6 +141,8 @@ class _Reader:
         sign = _SIGNS.get(token.text) if token.kind is TokenKind.SIGN else None
         if sign is None or (sign not in {"=", "!="} and field.type not in _ORDERED):
             possible = "=, !=, <, <=, >, >= or IN" if field.type in _ORDERED else "=, != or IN"
+            if token.is_word(*_STARTS_WITH):
+                possible += f"; it is written STARTSWITH({field.name}, 'text')"
             refuse(token.column, possible, token)
         return compared(field, sign, self._value(field))
 

@@ -43,7 +43,7 @@ def embedded(store: Store) -> ContractHub:
         return TwinContent(tags, Raw(msgspec.json.encode(free)))
 
     identities = Identities(store, Sealer(b"k" * 32), clock)
-    return ContractHub(EmbeddedHubConnector("hub", "127.0.0.1", identities), read_twin)
+    return ContractHub(EmbeddedHubConnector("hub", "127.0.0.1", identities), read_twin, store.commit)
 
 
 class TestEmbeddedHubOnMemory(HubContract):

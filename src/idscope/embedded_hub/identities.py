@@ -55,6 +55,7 @@ from idscope.storage import (
     Store,
     Trim,
     Unit,
+    Write,
 )
 
 PAGE_LIMIT: Final = 1000  # published
@@ -114,6 +115,13 @@ class Identities:
                 continue
             return await self._after(row, new_row)
         raise HubThrottled(reason=f"the device changed {MAX_TRIES} times meanwhile")
+
+    def creation(
+        self, hub_id: str, device_id: str, change: DeviceChange, initial_twin: TwinContent
+    ) -> tuple[Write, ...]:
+        """The writes that create a device, for a unit of the caller's. Raises HubArgumentInvalid, HubTwinTooLarge."""
+        unit, _ = self._written(hub_id, device_id, change, None, initial_twin)
+        return unit.writes
 
     async def delete(self, hub_id: str, device_id: str, expect: Expectation) -> None:
         """Remove the device and all that is kept of it.

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from idscope.model.device_identity import HubDevice, TwinContent
 from idscope.model.etag import Expectation
+from idscope.storage import Write
 
 
 class HubConnector(Protocol):
@@ -29,6 +30,11 @@ class HubConnector(Protocol):
         A created device has its initial twin in the same instant; an update leaves the twin alone. Raises
         HubPreconditionFailed or HubDeviceExists where the expectation does not hold.
         """
+        ...
+
+    def creation(self, device: HubDevice, initial_twin: TwinContent) -> tuple[Write, ...] | None:
+        """What creates the device as `put` would, to be written together with what else the caller writes: one unit
+        fails, or creates it. None where the hub keeps its devices elsewhere."""
         ...
 
     async def delete(self, device_id: str, expect: Expectation) -> None:

@@ -22,7 +22,7 @@ from idscope.errors import HubDeviceNotFound, HubPreconditionFailed, HubUnavaila
 from idscope.model.device_identity import HubCredential, HubDevice, SymmetricKeys, Thumbprints, TwinContent
 from idscope.model.etag import Absent, Expectation
 from idscope.secret import Secret
-from idscope.storage import StoreUnavailable
+from idscope.storage import StoreUnavailable, Write
 
 
 class EmbeddedHubConnector:
@@ -49,6 +49,9 @@ class EmbeddedHubConnector:
                     self._hub_id, device.device_id, _change(device), expect, initial_twin
                 )
             )
+
+    def creation(self, device: HubDevice, initial_twin: TwinContent) -> tuple[Write, ...]:
+        return self._identities.creation(self._hub_id, device.device_id, _change(device), initial_twin)
 
     async def delete(self, device_id: str, expect: Expectation) -> None:
         async with _told_in_hub_words():

@@ -18,6 +18,7 @@ from idscope.model.enrollment import AllocationPolicy, Enrollment
 from idscope.model.etag import ABSENT, PRESENT, Matches
 from idscope.records import Placement
 from idscope.registration.enrolled_device import EnrolledDevice
+from idscope.storage import Write
 
 Connectors = Callable[[LinkedHub], HubConnector]
 
@@ -77,12 +78,13 @@ async def place(
     time_limit: float,
     *,
     first: bool = False,
-) -> None:
-    """Let the device stand on its hub with this credential.
+) -> tuple[Write, ...]:
+    """Let the device stand on its hub with this credential; what is returned must be written for that.
 
     Not there: created with the enrollment's initial twin. There: its credential is rewritten only if it differs, its
-    twin and capabilities stay. `first` says that it was never placed before, so that it is probably not there. Raises
-    HubError; a call longer than `time_limit` seconds is HubUnavailable.
+    twin and capabilities stay. `first` says that it was never placed before, so that it is probably not there: a hub in
+    our own store then gets it with the registration, in one unit. Raises HubError; a call longer than `time_limit`
+    seconds is HubUnavailable.
     """
     capabilities = given(device.enrollment.capabilities)
     wanted = HubDevice(
@@ -90,11 +92,16 @@ async def place(
         credential=credential,
         iot_edge=capabilities is not None and capabilities.iot_edge,
     )
+    twin = _initial_twin(device.enrollment)
+    creation = connector.creation(wanted, twin) if first else None
+    if creation is not None:
+        return creation
     try:
         async with asyncio.timeout(time_limit):
-            await _stand(connector, wanted, _initial_twin(device.enrollment), unseen=first)
+            await _stand(connector, wanted, twin, unseen=first)
     except TimeoutError:
         raise HubUnavailable(f"The hub did not answer within {time_limit:g} s.") from None
+    return ()
 
 
 async def _stand(connector: HubConnector, wanted: HubDevice, twin: TwinContent, *, unseen: bool) -> None:

@@ -45,6 +45,13 @@ class Workshop(msgspec.Struct, frozen=True):
     settings: WorkflowSettings
 
 
+class _Decision(msgspec.Struct, frozen=True):
+    """How the registration ends; `creation` puts the device on its hub, where that is in our own store."""
+
+    record: RegistrationRecord
+    creation: tuple[Write, ...] = ()
+
+
 class UnfinishedRegistration:
     """One registration, from an attested device to a finished record.
 
@@ -74,6 +81,7 @@ class UnfinishedRegistration:
         self._authenticated = authenticated
         self._resume = resume
         self._just_read = read
+        self._changed_meanwhile = False
         self.task = asyncio.get_running_loop().create_task(self._carry_out())
 
     async def keep(self) -> None:
@@ -92,14 +100,15 @@ class UnfinishedRegistration:
                 if self.operation.is_lost(context.operation):
                     return _finished_elsewhere(context)
                 try:
-                    record = await self._decided(context, device)
-                    if record is not None:
-                        return await self._finish(context, record)
+                    decision = await self._decided(context, device)
+                    if decision is not None:
+                        return await self._finish(context, decision)
                     await self._workshop.clock.wait(self._workshop.clock.monotonic() + delay)
                     delay = min(delay * 2, self._workshop.settings.longest_retry)
                     await self._choose_anew()
-                except ExpectationFailed:  # the registration or the operation is another's now: read again
+                except ExpectationFailed:  # registration, operation or device are another's now: read, and look, again
                     self.steps.append("changed meanwhile")
+                    self._changed_meanwhile = True
         finally:
             self.operation.let_go()
 
@@ -137,12 +146,12 @@ class UnfinishedRegistration:
         self._authenticated = verdict
         self._device = msgspec.structs.replace(self._attested(), group_key=verdict.group_key, proof=verdict.proof)
 
-    async def _decided(self, context: Context, device: EnrolledDevice) -> RegistrationRecord | None:
-        """The finished record, None where another try is worth it. Raises ExpectationFailed."""
+    async def _decided(self, context: Context, device: EnrolledDevice) -> _Decision | None:
+        """The end, None where another try is worth it. Raises ExpectationFailed."""
         try:
             return await self._decide(context, device)
         except (AllocationFailed, HubError) as error:
-            return self._failed(context, device, error) if self._given_up(error) else None
+            return _Decision(self._failed(context, device, error)) if self._given_up(error) else None
 
     def _is_not_of(self, enrollment: Enrollment) -> bool:
         """A group's proof is good for an individual enrollment only in so far as that one says `disabled`."""
@@ -150,12 +159,12 @@ class UnfinishedRegistration:
         disabled = given(enrollment.provisioning_status) == "disabled"
         return of_group and isinstance(enrollment, IndividualEnrollment) and not disabled
 
-    async def _decide(self, context: Context, device: EnrolledDevice) -> RegistrationRecord:
-        """The finished record of a device that is assigned or disabled. Raises AllocationFailed, HubError."""
+    async def _decide(self, context: Context, device: EnrolledDevice) -> _Decision:
+        """A device that is assigned or disabled. Raises AllocationFailed, HubError."""
         operation, proof = self.operation, self._attested().proof
         if given(device.enrollment.provisioning_status) == "disabled":
             self.why = _disabled(device)
-            return self._record(context, device, "disabled")
+            return _Decision(self._record(context, device, "disabled"))
         previous = None if context.registration is None else context.registration.placement
         if operation.step is Step.ALLOCATING or operation.placement is None:
             chosen = choose_hub(context.service, device, previous)
@@ -163,16 +172,16 @@ class UnfinishedRegistration:
         else:
             chosen = operation.placement
         made = await self._hub_key(context)
-        await self._place(context, device, chosen, hub_credential(device, proof, made))
+        creation = await self._place(context, device, chosen, hub_credential(device, proof, made))
         repeated = previous is not None and previous.hub_id == chosen.hub_id
         record = msgspec.structs.replace(
             self._record(context, device, "assigned"),
             placement=chosen,
             substatus="reprovisionedToInitialAssignment" if repeated else "initialAssignment",
         )
-        if made is None:
-            return record
-        return keep_hub_key(self._workshop.sealer, self.key, record, proof, made, chosen.host_name)
+        if made is not None:
+            record = keep_hub_key(self._workshop.sealer, self.key, record, proof, made, chosen.host_name)
+        return _Decision(record, creation)
 
     async def _hub_key(self, context: Context) -> Secret | None:
         """The key that is made for a TPM's device; None for all others. A new one is durable before the hub has it, or
@@ -187,11 +196,13 @@ class UnfinishedRegistration:
 
     async def _place(
         self, context: Context, device: EnrolledDevice, chosen: Placement, credential: HubCredential
-    ) -> None:
+    ) -> tuple[Write, ...]:
         connector = self._workshop.connectors(linked_hub(context.service, chosen.hub_id))
-        first = context.registration is None
-        await place(connector, chosen, device, credential, self._workshop.settings.hub_timeout, first=first)
+        first = context.registration is None and not self._changed_meanwhile
+        limit = self._workshop.settings.hub_timeout
+        creation = await place(connector, chosen, device, credential, limit, first=first)
         self.steps.append(f"placed on {chosen.host_name}")
+        return creation
 
     def _failed(
         self, context: Context, device: EnrolledDevice, error: AllocationFailed | HubError
@@ -220,16 +231,17 @@ class UnfinishedRegistration:
             sealed="" if before is None else before.sealed,
         )
 
-    async def _finish(self, context: Context, record: RegistrationRecord) -> RegistrationRecord:
-        """Write the record and remove the operation in one unit. Raises ExpectationFailed where either changed."""
-        before = context.registration
+    async def _finish(self, context: Context, decision: _Decision) -> RegistrationRecord:
+        """Write the record and what goes with it, and remove the operation, in one unit. Raises ExpectationFailed where
+        any of it changed."""
+        before, record = context.registration, decision.record
         async with self.operation.lock:
             writes: tuple[Write, ...] = self.operation.removal()
             if record.status == "disabled" and before is not None and before.status == "disabled":
                 record = before  # nothing new to say: a disabled device that asks every second costs no write
             else:
                 row = registration_row(context.service.service_id, record)
-                writes = (Put(row, ABSENT if before is None else Matches(before.etag)), *writes)
+                writes = (Put(row, ABSENT if before is None else Matches(before.etag)), *decision.creation, *writes)
             if writes:
                 await self._workshop.store.commit(Unit(writes))
             self.operation.finish()

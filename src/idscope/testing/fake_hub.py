@@ -68,6 +68,9 @@ class FakeHubConnector:
         self.devices[device.device_id] = msgspec.structs.replace(device, etag=f"fake{self._etags}")
         return self.devices[device.device_id]
 
+    def creation(self, device: HubDevice, initial_twin: TwinContent) -> None:  # noqa: ARG002  a hub of its own
+        return None
+
     async def delete(self, device_id: str, expect: Expectation) -> None:
         self.calls.append(HubCall("delete", device_id))
         hold_to(expect, self.devices.get(device_id), device_id)
@@ -150,6 +153,9 @@ class FaultyHubConnector:
         stored = await self.inner.put(device, expect, initial_twin)
         _after(fault)
         return stored
+
+    def creation(self, device: HubDevice, initial_twin: TwinContent) -> None:  # noqa: ARG002  its calls are to fail
+        return None
 
     async def delete(self, device_id: str, expect: Expectation) -> None:
         fault = await self._before("delete")

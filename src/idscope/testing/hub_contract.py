@@ -27,6 +27,7 @@ from idscope.hubs.connector import HubConnector
 from idscope.model.device_identity import HubDevice, SymmetricKeys, Thumbprints, TwinContent
 from idscope.model.etag import ABSENT, ANYTHING, PRESENT, Expectation, Matches
 from idscope.secret import Secret
+from idscope.storage import ExpectationFailed, Unit
 
 ReadTwin = Callable[[str], Awaitable[TwinContent | None]]
 
@@ -43,10 +44,12 @@ TWIN = TwinContent(Raw(b'{"site":"north"}'), Raw(b'{"rate":1.10,"big":1234567890
 
 
 class ContractHub(msgspec.Struct, frozen=True):
-    """A connector to an empty hub, and another way to see what stands on the hub."""
+    """A connector to an empty hub, and another way to see what stands on the hub; `commit` writes to the store in which
+    it keeps its devices, where that is the service's own."""
 
     connector: HubConnector
     read_twin: ReadTwin
+    commit: Callable[[Unit], Awaitable[None]] | None = None
 
 
 HubTest = Callable[["HubContract", ContractHub], Awaitable[None]]
@@ -258,3 +261,30 @@ class HubContract(ABC):
     async def test_the_host_name_is_one_that_devices_accept(self, hub: ContractHub) -> None:
         assert "." in hub.connector.host_name
         assert ":" not in hub.connector.host_name
+
+    @on_an_empty_hub
+    async def test_what_is_written_for_a_new_device_creates_it_as_put_does(self, hub: ContractHub) -> None:
+        """Only a hub whose devices stand in the service's own store can say what is to be written."""
+        creation = hub.connector.creation(device(), TWIN)
+        assert (creation is None) == (hub.commit is None)
+        if creation is None or hub.commit is None:
+            return
+        assert await hub.connector.read("sensor-1") is None
+        await hub.commit(Unit(creation))
+        found = await hub.connector.read("sensor-1")
+        assert found is not None
+        assert (found.credential, found.iot_edge, bool(found.etag)) == (KEYS, False, True)
+        assert await hub.read_twin("sensor-1") == TWIN
+
+    @on_an_empty_hub
+    async def test_what_is_written_for_a_new_device_fails_where_it_is_there(self, hub: ContractHub) -> None:
+        creation = hub.connector.creation(device(credential=OTHER_KEYS), TWIN)
+        if creation is None or hub.commit is None:
+            return
+        before = await hub.connector.put(device(), ABSENT)
+        try:
+            await hub.commit(Unit(creation))
+        except ExpectationFailed:
+            assert await hub.connector.read("sensor-1") == before
+            return
+        raise AssertionError("a device was created twice")

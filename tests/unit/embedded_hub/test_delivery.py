@@ -410,7 +410,7 @@ def test_a_method_waits_for_the_device_to_connect_where_it_is_asked_to(tmp_path:
     ],
 )
 def test_a_method_request_outside_of_the_published_bounds(body: bytes) -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgument, match=r"\$|method"):
         decode(body, MethodRequest)
 
 

@@ -38,8 +38,9 @@ lint: $(DEVELOPMENT) ## Check format, style and the layers
 	$(BIN)/ruff check
 	$(BIN)/lint-imports --no-logo
 
-typecheck: $(DEVELOPMENT) ## Check the types
+typecheck: $(DEVELOPMENT) ## Check the types, those of tests and benchmarks too
 	$(BIN)/mypy
+	@find tests -name conftest.py -o -name sitecustomize.py | xargs -n 1 $(BIN)/mypy --no-error-summary
 
 unit: $(DEVELOPMENT) ## Run the tests that need no server and no SDK
 	$(BIN)/pytest tests/unit tests/contract

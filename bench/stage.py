@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from bench.load import LoadGenerator, Target
@@ -86,9 +86,9 @@ class Stage:
             return one, Target(address, one.port(site))
 
         first, target = nginx(_PROBE_BODY)
-        mode = "keep" if keep_alive else "close"
+        mode: Literal["close", "keep"] = "keep" if keep_alive else "close"
         with first:
-            report = self.load.run(target, probe, connections=1, mode=mode, status=200)  # type: ignore[arg-type]
+            report = self.load.run(target, probe, connections=1, mode=mode, status=200)
         second, target = nginx(answer_bytes - (report.bytes_in - _PROBE_BODY))
         with second:
             self.pin(second.pid)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -29,9 +30,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeFactory]:
     """Starts servers (arguments as for `ServerProcess`) that live until the module's last test."""
     with ExitStack() as stack:
 
-        def start(**options: object) -> ServerProcess:
+        def start(**options: Any) -> ServerProcess:
             directory = tmp_path_factory.mktemp("server")
-            return stack.enter_context(ServerProcess(directory, **options))  # type: ignore[arg-type]
+            return stack.enter_context(ServerProcess(directory, **options))
 
         yield start
 

@@ -354,6 +354,7 @@ def test_a_hub_that_is_down_never_becomes_a_server_error() -> None:
 
 def test_requests_are_split_where_the_client_ended_them() -> None:
     for connection in CONNECTIONS:
+        assert connection.requests
         assert all(request.startswith((b"PUT ", b"GET ")) for request in connection.requests)
         assert list(split_requests(b"".join(connection.requests))) == list(connection.requests)
 

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from answered import SYMMETRIC, Gathered, gathered
+from answered import KEY, SYMMETRIC, Gathered, gathered
 
 from idscope.frontends.http.device_api import DEVICE_OPERATIONS
 from idscope.frontends.http.service_api import SERVICE_OPERATIONS
@@ -112,13 +112,12 @@ async def accepted(row: dict[str, Any]) -> Response:
         if row["operation"] == "IndividualEnrollment_CreateOrUpdate":
             body = json.loads(row["body"]) if "body" in row else {"registrationId": row["id"], "attestation": SYMMETRIC}
             return await app.service("PUT", f"/enrollments/{body['registrationId']}", body)
-        key = SYMMETRIC["symmetricKey"]["primaryKey"]  # type: ignore[index]
         await app.enroll("x", attestation=SYMMETRIC)
         return await app.request(
             "PUT",
             f"/{ID_SCOPE}/registrations/x/register?api-version=2021-10-01",
             row["body"].encode(),
-            authorization=app.device_token("x", key),
+            authorization=app.device_token("x", KEY),
         )
 
 

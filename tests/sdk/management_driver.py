@@ -10,6 +10,7 @@ import functools
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from azure.core import MatchConditions
@@ -89,14 +90,14 @@ def verify(client: Document, service: str, name: str, certificate: str, etag: st
 def expiry(client: Document, service: str, name: str) -> str:
     """The date as the SDK's model understands it."""
     moment = _certificates(**client).get(name, GROUP, service).properties.expiry
-    return moment.isoformat()
+    return str(moment.isoformat())
 
 
 def _wire(model: Any) -> Document:
     return dict(model.as_dict())
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "put": put,
     "put_model": put_model,
     "get": get,

@@ -261,7 +261,7 @@ def test_ca_references_are_shown_and_kept(service: ServiceSdk, registration_id: 
 def test_a_certificate_of_one_enrollment_is_refused_to_another(service: ServiceSdk, registration_id: str) -> None:
     attestation = x509("clientCertificates", CertificateMaker.self_signed(registration_id))
     service.put({"registrationId": registration_id, "attestation": attestation})
-    other = {"registrationId": f"{registration_id}-other", "attestation": attestation}
+    other: Document = {"registrationId": f"{registration_id}-other", "attestation": attestation}
 
     assert_in_use(lambda: service.put(other))
 

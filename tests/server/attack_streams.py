@@ -100,7 +100,8 @@ class TlsStream:
 class WebSocketStream:
     def __init__(self, context: ssl.SSLContext, ready: Ready, protocol: Any) -> None:
         url = f"wss://{ready.host_name}:{ready.https_port}/$iothub/websocket"
-        options = {"subprotocols": [protocol], "compression": None, "proxy": None, "open_timeout": SECONDS}
+        options: dict[str, Any] = {"subprotocols": [protocol], "compression": None, "proxy": None}
+        options["open_timeout"] = SECONDS
         options["close_timeout"] = 0  # nothing more is wanted of it
         self._stack = ExitStack()
         try:

@@ -152,7 +152,7 @@ def listening(
 
     async def start() -> Listening:
         front_end = None if factory else HttpFrontEnd(app, clock=SystemClock(), limits=http)
-        make = factory or front_end.protocol_factory  # type: ignore[union-attr]
+        make = factory or front_end.protocol_factory  # type: ignore[union-attr]  # there without a factory
         listener = Listener(make, context=context, limits=limits)
         sockets = bind_sockets("127.0.0.1", 0)
         port = sockets[0].getsockname()[1]

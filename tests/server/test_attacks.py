@@ -10,6 +10,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from attack_mqtt import mqtt_session
@@ -54,7 +55,7 @@ def world(serve: Callable[..., ServerProcess]) -> World:
 
 @pytest.fixture(params=WIRES)
 def wire(request: pytest.FixtureRequest) -> WireName:
-    return request.param  # type: ignore[no-any-return]
+    return cast("WireName", request.param)
 
 
 @pytest.fixture

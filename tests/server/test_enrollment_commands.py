@@ -157,7 +157,8 @@ def register_with_certificate(client: ServerClient, registration_id: str, direct
 
 def test_devices_register_with_certificates(run: Run, client: ServerClient, tmp_path: Path) -> None:
     idscope("ca", "create", "--directory", tmp_path)
-    for name, flags in (("one", []), ("below", ["--ca", tmp_path / "root.pem"])):
+    signed_by: dict[str, list[str | Path]] = {"one": [], "below": ["--ca", tmp_path / "root.pem"]}
+    for name, flags in signed_by.items():
         idscope("device-certificate", "create", name, *flags, "--directory", tmp_path)
     run("certificate create root", tmp_path / "root.pem", "--verified")
     run("enrollment create one --certificate-path", tmp_path / "one.pem")

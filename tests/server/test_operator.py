@@ -58,6 +58,7 @@ def test_every_document_of_the_list_is_there(client: ServerClient) -> None:
     listed = client.operator("GET", "/openapi").json()
     assert listed.keys() == {"device", "service", "hub", "operator", "control-plane", "named-service"}
     for paths in listed.values():
+        assert paths
         for path in paths:
             assert client.operator("GET", path).json()["openapi"] == "3.1.0"
     assert client.operator("GET", "/openapi/device/1999-01-01.json").status == 404

@@ -100,7 +100,9 @@ def test_old_devices_find_a_cipher(server: Listening, cipher: str) -> None:
     client = server.tls(context)
     client.sendall(GET)
     assert read_answer(client).status == 200
-    assert client.cipher()[0] == cipher  # type: ignore[index]
+    used = client.cipher()
+    assert used is not None
+    assert used[0] == cipher
 
 
 def test_an_ip_address_as_server_name_is_ignored(server: Listening) -> None:

@@ -64,5 +64,6 @@ def test_every_worker_knows_the_nonce_and_the_key(serve: Callable[..., ServerPro
     server.kill()
     server.start()
     assert device.take_in(device.register()[0]) == key
-    for file in server.data_directory.glob("idscope.db*"):
-        assert base64.b64encode(key) not in file.read_bytes()
+    files = {file.name: file.read_bytes() for file in server.data_directory.glob("idscope.db*")}
+    assert files["idscope.db"]
+    assert [name for name, held in files.items() if base64.b64encode(key) in held] == []

@@ -108,6 +108,16 @@ def raw(server: Listening, **options: Any) -> ssl.SSLSocket:
     return client
 
 
+def received(client: ClientConnection, length: int) -> bytes:
+    """So many bytes, in however many messages."""
+    data = b""
+    while len(data) < length:
+        message = client.recv(PATIENCE)
+        assert isinstance(message, bytes)
+        data += message
+    return data
+
+
 def test_the_websockets_client_talks_to_it(server: Listening) -> None:
     for offered, path in (("MQTT", "/"), ("mqtt", "/$iothub/websocket?x=y"), ("AMQPWSB10", "/$iothub/websocket")):
         with opened(server, path, subprotocols=[offered]) as client:
@@ -115,15 +125,9 @@ def test_the_websockets_client_talks_to_it(server: Listening) -> None:
             assert client.protocol.extensions == []  # it offered compression
             for message in (b"a", bytes(200), bytes(70_000)):
                 client.send(message)
-                received = b""
-                while len(received) < len(message):
-                    received += client.recv(PATIENCE)
-                assert received == message
+                assert received(client, len(message)) == message
             client.send([b"in ", b"three ", b"fragments"])
-            received = b""
-            while len(received) < len(b"in three fragments"):
-                received += client.recv(PATIENCE)
-            assert received == b"in three fragments"
+            assert received(client, len(b"in three fragments")) == b"in three fragments"
             assert client.ping().wait(PATIENCE)
         assert client.close_code == 1000
 

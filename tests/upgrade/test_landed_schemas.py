@@ -154,7 +154,8 @@ def rows_of_every_form() -> list[Row]:
     rows: list[Row] = []
     for name, attestation in mechanisms.items():
         for suffix, more in (("some", members), ("null", nulls), ("less", {})):
-            key, device_id = f"{name}-{suffix}", {"device_id": f"Hub-{name}'s"} if more is members else {}
+            key = f"{name}-{suffix}"
+            device_id: dict[str, Any] = {"device_id": f"Hub-{name}'s"} if more is members else {}
             single = IndividualEnrollment(registration_id=key, attestation=attestation, **device_id, **more)
             group = EnrollmentGroup(enrollment_group_id=key, attestation=attestation, **more)
             rows.append(enrollment_row("s", EnrollmentRecord(single, key, "e", 1, 2), SEALER))

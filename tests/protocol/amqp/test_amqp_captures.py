@@ -195,7 +195,10 @@ def test_a_request_is_settled_accepted_before_its_answer(capture: Capture) -> No
 
 @each_served
 def test_an_answer_is_one_data_section_with_the_documented_members(capture: Capture) -> None:
-    for frame in replay(capture).of_server(amqp.TRANSFER):
+    replayed = replay(capture)
+    answers = replayed.of_server(amqp.TRANSFER)
+    assert len(answers) == len(replayed.of_client(amqp.TRANSFER))
+    for frame in answers:
         assert set(sections(frame)) <= {0x70, amqp.PROPERTIES, amqp.DATA}
         answered = document(frame)
         assert re.fullmatch(r"4\.[0-9a-f]{16}\.[0-9a-f-]{36}", answered["operationId"])

@@ -88,12 +88,12 @@ def test_an_identity_of_another_form_is_outcome_1() -> None:
     play(scene)
 
 
-def test_a_store_that_is_down_is_a_temporary_outcome() -> None:
+def test_a_store_that_is_down_is_a_temporary_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(device: Device) -> None:
         async def refuse(_claim: object) -> None:
             raise ServiceUnavailable
 
-        device.app.workflow.authenticate = refuse  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(device.app.workflow, "authenticate", refuse)
         assert await device.log_in("a-device") == 4
 
     play(scene)
@@ -310,14 +310,14 @@ def test_a_refused_request_is_rejected_with_the_json(words: dict[str, Any], cond
     play(scene)
 
 
-def test_what_is_worth_another_try_says_when() -> None:
+def test_what_is_worth_another_try_says_when(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(device: Device) -> None:
         await device.ready()
 
         async def refuse(*_: object) -> None:
             raise ServiceUnavailable
 
-        device.app.workflow.register = refuse  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(device.app.workflow, "register", refuse)
         device.ask(type="iotdps-register")
         named, details, info = await rejection(device)
         assert (named, details["errorCode"], info) == (
@@ -330,14 +330,16 @@ def test_what_is_worth_another_try_says_when() -> None:
     play(scene)
 
 
-def test_an_unforeseen_failure_is_told_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unforeseen_failure_is_told_without_its_text(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scene(device: Device) -> None:
         await device.ready()
 
         async def fail(*_: object) -> None:
             raise RuntimeError("the secret of the server")
 
-        device.app.workflow.register = fail  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(device.app.workflow, "register", fail)
         device.ask(type="iotdps-register")
         _, details, _ = await rejection(device)
         assert details["errorCode"] == 500000
@@ -467,7 +469,9 @@ def test_a_client_that_does_not_read_is_fed_no_more_and_then_cut() -> None:
 def test_an_idle_client_is_closed_and_a_beating_one_is_not() -> None:
     async def scene(device: Device) -> None:
         await device.ready()
-        engine = device.protocol._session.engine  # type: ignore[union-attr]
+        session = device.protocol._session
+        assert session is not None
+        engine = session.engine
         now = asyncio.get_running_loop().time()
         assert engine.tick(now) > now
         device.feed(b"\0\0\0\x08\x02\0\0\0")

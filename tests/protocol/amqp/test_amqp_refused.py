@@ -80,6 +80,12 @@ def test_a_request_that_is_refused_after_the_login_is_found_by_its_tracking_id(w
     played(scene, wire=wire)
 
 
+def is_known(device: Device) -> bool:
+    session = device.inside._session
+    assert session is not None
+    return session.is_known
+
+
 async def throttled(app: Application, device: Device, key: str = NEW_KEY) -> None:
     """Its address has used up its limit of one; it logs in, opens, attaches both links."""
     await use_up_limit_of_one(app)
@@ -101,7 +107,7 @@ def test_a_throttled_device_is_let_in_to_be_told_when_to_come_back(wire: Wire) -
             assert info == {"retry-after": 5, "Retry-After": 5}
             [attempt] = (await app.operator("GET", f"/admin/attempts/{seen['trackingId']}")).json()["attempts"]
             assert (attempt["cause"], attempt["wire"]) == ("too-many-failed-tries", wire)
-        assert not device.inside._session.is_known, "such a connection has the limits of a stranger's"
+        assert not is_known(device), "such a connection has the limits of a stranger's"
 
     played(scene, wire=wire)
 
@@ -117,7 +123,7 @@ def test_a_throttled_device_is_let_in_on_the_same_connection_once_it_may() -> No
         device.ask(1, type="iotdps-register")
         answer = await device.frame(amqp.TRANSFER)
         assert b'"status":"assigned"' in answer.payload
-        assert device.inside._session.is_known
+        assert is_known(device)
 
     played(scene)
 

@@ -227,7 +227,7 @@ def test_keys_for_which_no_challenge_can_be_made_are_outcome_1(member: str, key:
     play(scene)
 
 
-def test_a_store_that_is_down_is_a_temporary_outcome() -> None:
+def test_a_store_that_is_down_is_a_temporary_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(device: Device) -> None:
         blob = await challenge(device, chip())
         assert isinstance(blob, bytes)
@@ -236,7 +236,7 @@ def test_a_store_that_is_down_is_a_temporary_outcome() -> None:
         async def refuse(_claim: object) -> None:
             raise ServiceUnavailable
 
-        device.app.workflow.authenticate = refuse  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(device.app.workflow, "authenticate", refuse)
         assert await prove(device, token_of(device, chip())) == 4
 
     play(scene)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from idscope.app.logging import configure_logging, masked
+from idscope.app.logging import Format, configure_logging, masked
 from idscope.secret import Secret
 
 SIGNATURE = "SharedAccessSignature sr=0ne00AB12CD%2Fregistrations%2Fd&sig=c2VjcmV0%3D&se=1&skn=registration"
@@ -79,9 +79,9 @@ def test_libraries_are_routed_through() -> None:
 
 
 @pytest.mark.parametrize("log_format", ["json", "human"])
-def test_an_exceptions_text_is_masked_and_its_variables_are_not_shown(log_format: str) -> None:
+def test_an_exceptions_text_is_masked_and_its_variables_are_not_shown(log_format: Format) -> None:
     stream = io.StringIO()
-    configure_logging(log_format, "info", stream=stream)  # type: ignore[arg-type]
+    configure_logging(log_format, "info", stream=stream)
     try:
         refuse("".join(reversed("eulav-lacol-a")))
     except ValueError:

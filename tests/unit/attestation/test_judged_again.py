@@ -46,7 +46,7 @@ async def let_in(world: World, *, sas: str | None = None) -> Authenticated:
 
 async def asked(world: World, device: Authenticated) -> list[str]:
     """What the connection is told when it registers, and when it looks its registration up."""
-    told = []
+    told: list[str] = []
     for ask in (
         lambda: world.app.workflow.register(device, RegisterRequest("register")),
         lambda: world.app.workflow.look_up(device, None),

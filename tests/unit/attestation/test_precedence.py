@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from x509_world import World, certificates, play, references
@@ -35,7 +35,7 @@ UNAUTHORIZED = "Unauthorized"
 class Enrolled(NamedTuple):
     """What stands in the service; "individual" is that of the registration id `device`."""
 
-    individual: dict | None = None
+    individual: dict[str, Any] | None = None
     disabled: bool = False
     groups: tuple[tuple[str, CertificateMaker, bool], ...] = ()
     token_group: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -48,7 +49,7 @@ def self_signed(subject: x509.Name, dns_names: tuple[str, ...] = ()) -> bytes:
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def enrolled(*leaves: bytes) -> dict:
+def enrolled(*leaves: bytes) -> dict[str, Any]:
     pems = [x509.load_der_x509_certificate(leaf).public_bytes(Encoding.PEM).decode() for leaf in leaves]
     slots = zip(("primary", "secondary"), ({"certificate": pem} for pem in pems), strict=False)
     return {"type": "x509", "x509": {"clientCertificates": dict(slots)}}
@@ -191,10 +192,10 @@ def test_the_first_dns_name_is_a_setting() -> None:
 
 
 def reason_of(registration_id: str, *chain: CertificateMaker, prepare) -> str:
-    async def scenario(world: World):
+    async def scenario(world: World) -> str:
         await prepare(world)
         await world.register(registration_id, *chain)
-        return (await world.last_attempt(registration_id))["reason"]
+        return str((await world.last_attempt(registration_id))["reason"])
 
     return play(scenario)
 

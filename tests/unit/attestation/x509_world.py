@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -20,6 +20,8 @@ from idscope.storage import AttemptRow, Put, Unit
 from idscope.testing.application import ID_SCOPE, Application, Response
 from idscope.testing.certificates import CertificateMaker
 from idscope.testing.manual_clock import ManualClock
+
+Result = TypeVar("Result")
 
 
 def pem(maker: CertificateMaker) -> str:
@@ -86,14 +88,14 @@ class World:
         body = answer.json()
         if answer.status != 202:
             assert (answer.status, body["errorCode"]) == (401, 401002)
-            return body["message"]
+            return str(body["message"])
         group = body["registrationState"].get("x509", {}).get("enrollmentGroupId")
         return body["status"] if group is None else f"{body['status']} by {group}"
 
     async def hub_device(self, device_id: str) -> dict[str, Any]:
         answer = await self.app.hub("GET", f"/devices/{device_id}")
         assert answer.status == 200, answer.body
-        return answer.json()["authentication"]
+        return dict(answer.json()["authentication"])
 
     async def last_attempt(self, registration_id: str) -> dict[str, Any]:
         await self.app.attempts.close()
@@ -107,16 +109,12 @@ class World:
         return msgspec.structs.asdict(msgspec.json.decode(last.document, type=Attempt))
 
 
-def play(scenario, *, now: float | None = None, **options):
+def play(scenario: Callable[[World], Awaitable[Result]], *, now: float | None = None, **options: Any) -> Result:
     """Run an async scenario with a `World`; returns its result."""
 
-    async def inside():
+    async def inside() -> Result:
         clock = ManualClock(round((time.time() if now is None else now) * MICROSECONDS))
         async with Application(clock=clock, settings=WorkflowSettings(hub_limit=0, **options)) as app:
             return await scenario(World(app))
 
     return asyncio.run(inside())
-
-
-def base64_der(maker: CertificateMaker) -> str:
-    return base64.b64encode(der(maker)).decode()

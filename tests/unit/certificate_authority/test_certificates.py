@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from idscope.certificate_authority import (
     AuthorityUnusable,
+    KeyKind,
     issue_server_certificate,
     make_authority,
     reason_to_renew,
@@ -36,9 +39,11 @@ def test_the_ca_has_what_every_client_asks_of_one() -> None:
     assert (constraints.critical, constraints.value.ca) == (True, True)
     assert (usage.critical, usage.value.key_cert_sign, usage.value.crl_sign) == (True, True, True)
     assert not usage.value.digital_signature
-    assert certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     key = certificate.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
+    identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    assert identifier.digest == hashlib.sha1(point).digest()  # RFC 5280, section 4.2.1.2, method 1
     assert key.curve.name == "secp256r1"
     assert certificate.subject.rfc4514_string().startswith("CN=idscope CA ")
     assert certificate.not_valid_before_utc < START
@@ -50,9 +55,9 @@ def test_two_cas_have_two_names() -> None:
 
 
 @pytest.mark.parametrize("key_kind", ["ecdsa", "rsa"])
-def test_the_server_certificate_has_names_and_extensions(key_kind: str) -> None:
+def test_the_server_certificate_has_names_and_extensions(key_kind: KeyKind) -> None:
     authority = make_authority(NOW)
-    certificate = issue_server_certificate(authority, NAMES, key_kind, NOW).certificate  # type: ignore[arg-type]
+    certificate = issue_server_certificate(authority, NAMES, key_kind, NOW).certificate
     extensions = certificate.extensions
     names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["dps.example.com", "localhost"]
@@ -75,9 +80,9 @@ def test_the_server_certificate_has_names_and_extensions(key_kind: str) -> None:
 
 @pytest.mark.parametrize("key_kind", ["ecdsa", "rsa"])
 @pytest.mark.parametrize("checked", ["-verify_hostname dps.example.com", "-verify_ip 127.0.0.1", "-verify_ip ::1"])
-def test_openssl_verifies_the_server_certificate_strictly(tmp_path: Path, key_kind: str, checked: str) -> None:
+def test_openssl_verifies_the_server_certificate_strictly(tmp_path: Path, key_kind: KeyKind, checked: str) -> None:
     authority = make_authority(NOW)
-    issued = issue_server_certificate(authority, NAMES, key_kind, NOW)  # type: ignore[arg-type]
+    issued = issue_server_certificate(authority, NAMES, key_kind, NOW)
     (tmp_path / "ca.pem").write_bytes(authority.certificate_pem())
     (tmp_path / "server.pem").write_bytes(issued.certificate_pem())
     command = ["openssl", "verify", "-x509_strict", "-attime", str(NOW // 1_000_000), "-purpose", "sslserver"]

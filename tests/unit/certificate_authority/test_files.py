@@ -6,6 +6,7 @@ import multiprocessing
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -66,7 +67,7 @@ def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
         ({"now": LATER}, "it is near its end"),
     ],
 )
-def test_a_renewal_keeps_the_ca(tmp_path: Path, change: dict, reason: str) -> None:
+def test_a_renewal_keeps_the_ca(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     prepare(tmp_path)
     before = contents(tmp_path)
     assert prepare(tmp_path, **change).issued == reason

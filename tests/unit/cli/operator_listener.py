@@ -46,7 +46,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append((self.command, self.path, json.loads(body) if body else None))
         self.server.bodies.append(body)
         self.server.headers.append(self.headers)
-        status, document, headers = 401, {"message": "Unauthorized"}, {}
+        status, headers = 401, {}
+        document: Any = {"message": "Unauthorized"}
         if self.headers["Authorization"] == f"Bearer {TOKEN}":
             status, document, headers = (*self.server.answers.pop(0), {})[:3]
         said = document if isinstance(document, bytes) else b"" if document is None else json.dumps(document).encode()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -36,9 +37,14 @@ def test_python_m_is_the_command() -> None:
 
 
 def test_serve_hands_over_what_is_in_force(runner: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    handed: list = []
+    handed: list[tuple[Any, ...]] = []
+
+    def noting(*arguments: Any) -> int:
+        handed.append(arguments)
+        return 7
+
     composition_root = types.ModuleType("idscope.app")
-    composition_root.run = lambda *arguments: handed.append(arguments) or 7  # type: ignore[attr-defined]
+    monkeypatch.setattr(composition_root, "run", noting, raising=False)
     monkeypatch.setitem(sys.modules, "idscope.app", composition_root)
     (tmp_path / "c.toml").write_text('[bootstrap]\nid_scope = "0neAAAAAAAA"\n')
     flags = ["--https-port", "8443", "--host-name", "a.test", "--host-name", "b.test", "--azure-timing"]

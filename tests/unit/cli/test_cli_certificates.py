@@ -56,7 +56,7 @@ def test_a_ca_is_one_in_the_eyes_of_openssl(authority: Path) -> None:
 def test_a_device_certificate_is_ready_for_an_sdk(
     authority: Path, tmp_path: Path, kind: str, signer: str | None
 ) -> None:
-    ca = [] if signer is None else ["--ca", authority / f"{signer}.pem"]
+    ca: list[str | Path] = [] if signer is None else ["--ca", authority / f"{signer}.pem"]
     result = run("device-certificate", "create", "Dev:1.a-b_c", *ca, "--directory", tmp_path, "--key-kind", kind)
     chain = x509.load_pem_x509_certificates((tmp_path / "Dev:1.a-b_c.pem").read_bytes())
     names = [one.subject.rfc4514_string() for one in chain]
@@ -129,7 +129,7 @@ def test_mistakes_are_told_in_a_sentence(
 
 
 def test_a_key_of_another_ca_is_told(authority: Path, tmp_path: Path) -> None:
-    ca = ["--ca", authority / "root.pem", "--ca-key", authority / "intermediate.key"]
+    ca: list[str | Path] = ["--ca", authority / "root.pem", "--ca-key", authority / "intermediate.key"]
     result = run("device-certificate", "create", "d", *ca, "--directory", tmp_path / "x", code=1)
     assert "is not the key of the certificate" in result.output
 

@@ -395,9 +395,9 @@ def test_of_two_who_change_at_once_one_finds_another_etag() -> None:
             *(certificates.put(ID_SCOPE, "root", content, told) for _ in range(8)), return_exceptions=True
         )
         assert sum(isinstance(one, ControlPlanePreconditionFailed) for one in outcomes) == 7
-        outcomes = await asyncio.gather(
+        coded = await asyncio.gather(
             *(certificates.generate_verification_code(ID_SCOPE, "root", PRESENT) for _ in range(8))
         )
-        assert len({one.etag for one in outcomes}) == 8  # type: ignore[union-attr]
+        assert len({one.etag for one in coded}) == 8
 
     with_application(scenario)

@@ -118,7 +118,9 @@ def test_a_raised_revision_is_read_at_once_and_an_equal_one_is_not_read_again():
 def test_policies_are_sealed_and_do_not_open_with_another_key():
     async def scenario(store, found):
         key = (await found.load()).services[0].policies["provisioningserviceowner"].primary_key.reveal()
-        for row in await store.page(AccessPolicyRow, (), None, 100):
+        rows = await store.page(AccessPolicyRow, (), None, 100)
+        assert rows
+        for row in rows:
             assert key not in row.sealed + row.document.decode()
         with pytest.raises(CannotOpen):
             await Directory(store, Sealer(bytes(range(32))), ("127.0.0.1",)).load()

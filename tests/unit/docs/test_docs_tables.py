@@ -17,7 +17,7 @@ from markdown_pages import DOCS, ROOT, definitions, tables, text_of
 from idscope.app.front_ends import OPERATOR_LISTENER_OPERATIONS, PUBLIC_OPERATIONS
 from idscope.cli import main
 from idscope.errors import ControlPlaneError, HubError, IdscopeError, every_error_class
-from idscope.frontends.http.front_end import HttpLimits
+from idscope.frontends.http.limits import HttpLimits
 from idscope.frontends.http.operations import KIBIBYTE, Operation
 from idscope.refusal import Cause
 from idscope.registration.advice import advice_for

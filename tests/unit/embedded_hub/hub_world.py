@@ -22,7 +22,7 @@ from idscope.embedded_hub.session import Session
 from idscope.model.device_identity import TwinContent
 from idscope.model.etag import ABSENT
 from idscope.security.sealing import Sealer
-from idscope.storage import HubDeviceRow, Key, Store
+from idscope.storage import Store
 from idscope.storage.sql import open_store
 from idscope.testing import MemoryStore
 from idscope.testing.manual_clock import ManualClock
@@ -120,10 +120,6 @@ class World:
 
     async def state(self, device_id: str = "d") -> str:
         return (await self.workers[0].identities.get(HUB, device_id)).connection_state
-
-    async def is_stored(self, device_id: str) -> bool:
-        [row] = await self.store.fetch([Key(HubDeviceRow, (HUB, device_id))])
-        return row is not None
 
 
 @asynccontextmanager

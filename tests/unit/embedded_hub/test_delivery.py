@@ -22,10 +22,12 @@ from idscope.errors import (
     HubGatewayTimeout,
     HubMessageTooLarge,
     HubQueueFull,
+    InvalidArgument,
 )
 from idscope.model.document import decode
 from idscope.model.etag import ANYTHING, PRESENT
 from idscope.storage import HubConnectionRow, HubMethodCallRow, Key
+from idscope.testing.manual_clock import ManualClock
 
 PLAIN = MessageProperties()
 
@@ -365,10 +367,10 @@ def test_a_method_without_anybody_to_answer(tmp_path: Path) -> None:
     run(story())
 
 
-async def advance(clock: object, call: asyncio.Future[MethodResult], seconds: int) -> None:
+async def advance(clock: ManualClock, call: asyncio.Future[MethodResult], seconds: int) -> None:
     """Let time pass in small steps until the call is done."""
     for _ in range(seconds * 4):
-        clock.advance(0.25)  # type: ignore[attr-defined]
+        clock.advance(0.25)
         for _ in range(50):
             await asyncio.sleep(0)
         if call.done():
@@ -408,7 +410,7 @@ def test_a_method_waits_for_the_device_to_connect_where_it_is_asked_to(tmp_path:
     ],
 )
 def test_a_method_request_outside_of_the_published_bounds(body: bytes) -> None:
-    with pytest.raises(Exception, match=r"\$|method"):
+    with pytest.raises(InvalidArgument, match=r"\$|method"):
         decode(body, MethodRequest)
 
 

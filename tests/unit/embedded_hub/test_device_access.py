@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -71,9 +73,9 @@ class Gate:
 
         return asyncio.run(within())
 
-    def refused(self, token: str | None = None, **more: object) -> str:
+    def refused(self, token: str | None = None, **more: Any) -> str:
         with pytest.raises(HubUnauthorized) as refusal:
-            self.admit(token, **more)  # type: ignore[arg-type]
+            self.admit(token, **more)
         assert refusal.value.message == "Unauthorized"
         return refusal.value.reason
 
@@ -155,9 +157,12 @@ NO_THUMBPRINT = "0" * 40
 @pytest.mark.parametrize("secondary", [False, True])
 @pytest.mark.parametrize("thumbprint", [SHA_1, SHA_256])
 def test_good_certificates(
-    certificate: CertificateMaker, spelled: object, secondary: bool, thumbprint: dict[CertificateMaker, str]
+    certificate: CertificateMaker,
+    spelled: Callable[[str], str],
+    secondary: bool,
+    thumbprint: dict[CertificateMaker, str],
 ) -> None:
-    stored = spelled(thumbprint[certificate])  # type: ignore[operator]
+    stored = spelled(thumbprint[certificate])
     gate = Gate(thumbprints(NO_THUMBPRINT, stored) if secondary else thumbprints(stored))
     admitted = gate.admit(chain=certificate.der_chain())
     assert (admitted.device_id, admitted.expires) == ("Dev-1", None)

@@ -31,7 +31,7 @@ async def query(app, text="SELECT *", **headers):
 async def everything(app, **headers):
     pages, continuation = [], None
     while True:
-        more = {} if continuation is None else {"x_ms_continuation": continuation}
+        more: dict[str, str] = {} if continuation is None else {"x_ms_continuation": continuation}
         answer = await query(app, **headers, **more)
         pages.append([document["registrationId"] for document in answer.json()])
         continuation = answer.headers.get("x-ms-continuation")

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tpm_samples import changed
 
 from idscope.enrollments.query import COLLECTIONS
+from idscope.model.registration import EnrollmentStatus
 from idscope.records import Placement, RegistrationRecord, registration_row
 from idscope.storage import CertificateThumbprintRow, EnrollmentGroupRow, EnrollmentRow, Put, RegistrationRow, Unit
 from idscope.storage.sql import open_store
@@ -91,7 +92,7 @@ def _attestation(number: int, kind: str) -> Document:
     signing = {"primary": {"certificate": _pem(CertificateMaker.authority(f"a{number}"))}}
     references = {"primary": f"Root-{number % 3}", **({"secondary": "root-1"} if number % 9 else {})}
     tpm = {"endorsementKey": changed(100, bytes([number, 0]))}
-    choices = [
+    choices: list[Document] = [
         {"type": "symmetricKey"},
         {"type": "x509", "x509": {"clientCertificates": client}},
         {"type": "x509", "x509": {"signingCertificates": signing}},
@@ -105,7 +106,7 @@ def _attestation(number: int, kind: str) -> Document:
 
 def _enrollment(kind: str, number: int) -> Document:
     generator = random.Random(number)
-    document = {IDS[kind]: f"Device-{number:02}" if number % 2 else f"line:{number % 7}-{number}"}
+    document: Document = {IDS[kind]: f"Device-{number:02}" if number % 2 else f"line:{number % 7}-{number}"}
     document["attestation"] = _attestation(number, kind)
     optional: Document = {
         "provisioningStatus": generator.choice(["enabled", "disabled", None]),
@@ -121,7 +122,8 @@ def _enrollment(kind: str, number: int) -> Document:
 
 
 def _state(number: int, registration_id: str, group: str | None, now: int) -> RegistrationRecord:
-    status = ("assigned", "failed", "disabled", "assigned")[number % 4]
+    statuses: tuple[EnrollmentStatus, ...] = ("assigned", "failed", "disabled", "assigned")
+    status = statuses[number % 4]
     return RegistrationRecord(
         registration_id=registration_id,
         registration_key=registration_id.lower(),
@@ -321,7 +323,7 @@ def written(expression: Expression, generator: random.Random) -> str:
             case "STARTSWITH":
                 return f"{some_case(generator.choice([word, 'STARTS_WITH']))}({field},{blank}{literals[0]})"
             case "IN" | "NOT IN":
-                opening, closing = generator.choice(["()", "[]"])
+                opening, closing = generator.choice([("(", ")"), ("[", "]")])
                 return f"{field} {some_case(word)}{blank}{opening}{', '.join(literals)}{closing}"
         return f"{field}{generator.choice(['', ' '])}{word}{generator.choice(['', blank])}{literals[0]}"
     word, *parts = expression
@@ -336,7 +338,7 @@ def literal(value: Any, generator: random.Random) -> str:
         return generator.choice([str(value), str(value).lower(), str(value).upper()])
     if isinstance(value, int):
         return str(value)
-    return "'" + value.replace("'", "''") + "'"
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def expressions(kind: str, documents: list[Document]) -> st.SearchStrategy[Expression]:

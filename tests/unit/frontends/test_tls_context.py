@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import ssl
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from OpenSSL import SSL
 
 from idscope.frontends.tls_context import UnusableCertificateFile, tls_context
 from idscope.testing.certificates import CertificateMaker
@@ -21,8 +24,21 @@ def pem(key: ec.EllipticCurvePrivateKey | x25519.X25519PrivateKey, passphrase: b
 
 
 def test_a_chain_and_its_key_are_taken(tmp_path: Path) -> None:
-    server = CertificateMaker.authority().intermediate("one").server("localhost")
-    assert tls_context(*server.write(tmp_path, "server"))
+    """A client that has the root only is sent the intermediate."""
+    authority = CertificateMaker.authority()
+    server = SSL.Connection(tls_context(*authority.intermediate("one").server("localhost").write(tmp_path, "server")))
+    server.set_accept_state()
+    context = ssl.create_default_context(cafile=str(authority.write(tmp_path, "ca")[0]))
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(received, sent, server_hostname="localhost")
+    for side in (client, server, client):
+        with contextlib.suppress(ssl.SSLWantReadError, SSL.WantReadError):
+            side.do_handshake()
+        if side is server:
+            received.write(server.bio_read(65_536))
+        else:
+            server.bio_write(sent.read())
+    assert client.version() == "TLSv1.3"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from refused_world import GROUP_KEY, KEY, STRANGE_KEY, World, derived, play, resource
 
+from idscope.attestation import Candidates, Claim, Verdict, judge
 from idscope.registration import group_tries
 from idscope.testing.application import Response
 
@@ -59,7 +60,7 @@ def test_beyond_the_limit_unknown_devices_are_told_to_come_back_as_published() -
 
 
 def test_after_the_minute_they_are_let_in_and_the_count_begins_anew() -> None:
-    async def scenario(world: World, first: Device, _: Device) -> Any:
+    async def scenario(world: World, first: Device, __: Device) -> Any:
         await first.fail(LIMIT)
         world.app.clock.advance(57)
         hints = []
@@ -127,12 +128,12 @@ def test_a_device_that_is_known_by_a_group_is_tried_with_that_group_only() -> No
 def test_a_disabled_enrollment_is_no_way_around_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what it would, but groups are not tried for it any more."""
     tried: list[int] = []
-    judged = group_tries.judge
-    monkeypatch.setattr(
-        group_tries,
-        "judge",
-        lambda claim, candidates, now: tried.append(len(candidates.groups)) or judged(claim, candidates, now),
-    )
+
+    def noting(claim: Claim, candidates: Candidates, now: int) -> Verdict:
+        tried.append(len(candidates.groups))
+        return judge(claim, candidates, now)
+
+    monkeypatch.setattr(group_tries, "judge", noting)
 
     async def scenario(world: World, first: Device, _: Device) -> Any:
         await world.change("/enrollments/device", provisioningStatus="disabled")

@@ -596,7 +596,7 @@ def test_hostile_keys_are_refused_and_change_nothing(member: str, what: str) -> 
             document = chip().document | {member: HOSTILE[what]}
             answer = await f.ask({"registrationId": "device", "tpm": document})
             assert_refused(answer, 400004, f"{member} ")
-            assert HOSTILE[what] not in answer.json()["message"] or what == "not Base64"
+            assert HOSTILE[what] not in answer.json()["message"]
             assert await f.record() is None
             await f.challenge(chip())
             answer = await f.ask({"tpm": document}, token=f.token(chip()))

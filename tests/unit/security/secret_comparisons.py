@@ -8,7 +8,7 @@ function. Compared it may be by `hmac.compare_digest`, or as a `Secret`, whose `
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _SOURCES = {"reveal", "hmac.new", "hmac.digest"}
 # What comes out of these is no secret any more, or compares in constant time (a parsed token's signature is a Secret).
@@ -68,7 +68,7 @@ def _targets(target: ast.AST) -> list[str]:
     return [node.id for node in ast.walk(target) if isinstance(node, ast.Name)]
 
 
-def _holds(nodes: list[ast.AST], names: frozenset[str]) -> bool:
+def _holds(nodes: Sequence[ast.AST], names: frozenset[str]) -> bool:
     return any(_is_secret(node, names) for node in nodes)
 
 

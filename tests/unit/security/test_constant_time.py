@@ -9,6 +9,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -76,7 +77,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[set[bytes]]:
     seen: list[set[bytes]] = []
     real = hmac.compare_digest
 
-    def watched(one: str | bytes, other: str | bytes) -> bool:
+    def watched(one: Any, other: Any) -> bool:
         seen.append({side.encode() if isinstance(side, str) else side for side in (one, other)})
         return real(one, other)
 

@@ -53,7 +53,7 @@ def test_all_members_are_read(tmp_path: Path) -> None:
     owner = read.service_policies["provisioningserviceowner"]
     assert owner.primary_key == Secret(KEY)
     assert owner.secondary_key is None
-    assert owner.rights == {Right.SERVICE_CONFIG, Right.ENROLLMENT_READ}
+    assert owner.rights == frozenset({Right.SERVICE_CONFIG, Right.ENROLLMENT_READ})
     assert [hub.host_name for hub in read.hubs] == ["hub.example.com", "127.0.0.2"]
     assert read.hubs[0].policies["iothubowner"].secondary_key == Secret(KEY)
     assert KEY not in repr(read)

@@ -86,7 +86,7 @@ def replay(capture: Capture, cut: Cut, *, enrolled: bool = True) -> Served:
 
 
 def rid(sent: bytes) -> str:
-    return re.findall(r"\$rid=([^&]+)", topic_of(sent))[0]  # type: ignore[no-any-return]
+    return str(re.findall(r"\$rid=([^&]+)", topic_of(sent))[0])
 
 
 def without_nulls(value: Any) -> bool:

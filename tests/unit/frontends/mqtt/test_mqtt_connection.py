@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -29,7 +29,7 @@ class Side:
 
     def __init__(self, outlet: Outlet) -> None:
         self.outlet = outlet
-        self.restored: dict[str, int] = {}
+        self.restored: Mapping[str, int] = {}
         self.events: list[Any] = []
         self.ends: list[bool] = []
         self.gate = asyncio.Event()

@@ -18,6 +18,7 @@ from idscope.embedded_hub.methods import MethodRequest
 from idscope.errors import HubDeviceNotOnline
 from idscope.frontends.mqtt.hub_topics import Asks, DevicePublish, feature_of, message_topic, parse_bag, parse_publish
 from idscope.model.etag import Matches
+from idscope.testing.memory_store import MemoryStore
 
 
 def test_a_refused_device_gets_connack_5(tmp_path: Path) -> None:
@@ -42,13 +43,18 @@ def test_a_refused_device_gets_connack_5(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+def store_of(hub: Hub) -> MemoryStore:
+    assert isinstance(hub.app.store, MemoryStore)
+    return hub.app.store
+
+
 def test_a_store_that_is_away_is_connack_3(tmp_path: Path) -> None:
     async def tell(hub: Hub) -> None:
         await hub.make("d")
-        hub.app.store.unavailable = "disk full"  # type: ignore[attr-defined]
+        store_of(hub).unavailable = "disk full"
         with hub.device() as device:
             assert await hub.stand(device, "d") == Said(0x20, b"\0\3")
-        hub.app.store.unavailable = ""  # type: ignore[attr-defined]
+        store_of(hub).unavailable = ""
 
     story(tmp_path, tell)
 
@@ -151,10 +157,10 @@ def test_telemetry_is_acknowledged_in_order_once_it_is_kept(tmp_path: Path) -> N
             device.send(publish_0("devices/d/messages/events/k=v", b"0"))
             assert [(await device.said()).number for _ in numbers] == list(numbers)
             assert [message.body for message in await hub.received()][:40] == [b"%d" % n for n in numbers]
-            hub.app.store.unavailable = "disk full"  # type: ignore[attr-defined]
+            store_of(hub).unavailable = "disk full"
             device.send(publish("devices/d/messages/events/", b"lost"))
             await device.ended()
-            hub.app.store.unavailable = ""  # type: ignore[attr-defined]
+            store_of(hub).unavailable = ""
         with hub.device() as device:
             await hub.stand(device, "d")
             device.send(publish("devices/d/messages/events/", bytes(256 * 1024 + 1)))

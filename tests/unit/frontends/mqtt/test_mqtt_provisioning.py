@@ -485,6 +485,7 @@ async def test_a_connection_that_is_lost_cancels_nothing(case: Case) -> None:
     device.send(publish(REGISTER))
     await held.reached.wait()
     device.protocol.connection_lost(None)
+    assert not await case.app.store.page(RegistrationRow, (ID_SCOPE,), None, 9)
     held.release()
     while not await case.app.store.page(RegistrationRow, (ID_SCOPE,), None, 9):
         await asyncio.sleep(0)

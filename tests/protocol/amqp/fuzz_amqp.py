@@ -97,3 +97,4 @@ async def run(app: Application, stream: bytes, source: random.Random) -> None:
 
 if __name__ == "__main__":
     asyncio.run(fuzz(int(sys.argv[1]), int(sys.argv[2])))
+    print(f"{sys.argv[2]} connections from seed {sys.argv[1]}, each came to its end")  # noqa: T201

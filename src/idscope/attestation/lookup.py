@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from idscope.attestation.authorities import NO_AUTHORITIES, Authorities
+from idscope.attestation.authorities import NO_AUTHORITIES, Authorities, X509Group
 from idscope.attestation.claim import Claim
 from idscope.attestation.rules import AttestationRules
 from idscope.attestation.tpm_nonces import TpmNonces
@@ -52,15 +52,25 @@ class Candidates(msgspec.Struct, frozen=True):
 
     def let_in(self, claim: Claim, enrollment: IndividualEnrollment, proof: Proof, now: int) -> Authenticated:
         """The verdict on a device that proved itself by its individual enrollment."""
+        return self._let_in(claim, enrollment.registration_id, self.enrollment_etag, None, proof, now)
+
+    def let_in_by_group(self, claim: Claim, group: GroupCandidate | X509Group, proof: Proof, now: int) -> Authenticated:
+        """The verdict on a device that proved itself by an enrollment group."""
+        return self._let_in(claim, group.group.enrollment_group_id, group.etag, group.group_key, proof, now)
+
+    def _let_in(
+        self, claim: Claim, enrollment_id: str, etag: str, group_key: str | None, proof: Proof, now: int
+    ) -> Authenticated:
         return Authenticated(
             service_id=self.service_id,
             registration_key=claim.registration_id.lower(),
-            enrollment_id=enrollment.registration_id,
-            enrollment_etag=self.enrollment_etag,
-            group_key=None,
+            enrollment_id=enrollment_id,
+            enrollment_etag=etag,
+            group_key=group_key,
             proof=proof,
             claim=claim,
             at=now,
+            revision=self.revision,
         )
 
 

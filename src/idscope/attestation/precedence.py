@@ -25,7 +25,7 @@ from idscope.attestation import symmetric_key, tpm, x509
 from idscope.attestation.claim import Claim
 from idscope.attestation.lookup import Candidates
 from idscope.attestation.verdict import Authenticated, Refused, Verdict
-from idscope.errors import EnrollmentNotFound, InvalidCertificate, ProvisioningError, Unauthorized
+from idscope.errors import InvalidCertificate, ProvisioningError, Unauthorized
 from idscope.model.attestation import AttestationType
 from idscope.model.document import given
 from idscope.model.enrollment import IndividualEnrollment
@@ -43,13 +43,6 @@ INDIVIDUAL: Final[Mapping[AttestationType, Judge]] = {
 
 def judge(claim: Claim, candidates: Candidates, now: int) -> Verdict:
     """The verdict on a claim, given what stands in the store at `now` (microseconds since the epoch)."""
-    verdict = _judge(claim, candidates, now)
-    if isinstance(verdict, Authenticated):
-        return msgspec.structs.replace(verdict, revision=candidates.revision)
-    return verdict
-
-
-def _judge(claim: Claim, candidates: Candidates, now: int) -> Verdict:
     enrollment = candidates.enrollment
     if enrollment is None:
         return _judge_without_individual(claim, candidates, now)
@@ -89,10 +82,12 @@ def _judge_without_individual(claim: Claim, candidates: Candidates, now: int) ->
         return symmetric_key.judge_groups(claim, candidates, now)
     if claim.chain:
         return x509.judge_groups(claim, candidates, now)
-    text = f"no individual enrollment has the registration id {claim.registration_id!r}"
-    if claim.tpm is not None:  # a TPM with an unknown id is told so (observed)
-        return Refused(EnrollmentNotFound(reason=Reason(Cause.NOT_ENROLLED, text)))
-    text += ", and neither a token nor a certificate was sent"
+    if claim.tpm is not None:
+        return tpm.not_enrolled(claim)
+    text = (
+        f"no individual enrollment has the registration id {claim.registration_id!r}, and neither a token nor a "
+        "certificate was sent"
+    )
     return Refused(Unauthorized(reason=Reason(Cause.NO_CREDENTIAL, text)))
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from idscope.attestation.claim import Claim
 from idscope.attestation.lookup import Candidates
-from idscope.attestation.verdict import Authenticated, KeySlot, Proof, Refused, Verdict
+from idscope.attestation.verdict import KeySlot, Proof, Refused, Verdict
 from idscope.errors import Unauthorized
 from idscope.model.enrollment import IndividualEnrollment
 from idscope.refusal import Cause, Reason
@@ -59,16 +59,7 @@ def judge_groups(claim: Claim, candidates: Candidates, now: int) -> Verdict:
             check_expiry(token, now)
         except SasRefused as refusal:
             return Refused(Unauthorized(reason=refusal.reason), candidate.group.enrollment_group_id, by_group=True)
-        return Authenticated(
-            service_id=candidates.service_id,
-            registration_key=claim.registration_id.lower(),
-            enrollment_id=candidate.group.enrollment_group_id,
-            enrollment_etag=candidate.etag,
-            group_key=candidate.group_key,
-            proof=proof,
-            claim=claim,
-            at=now,
-        )
+        return candidates.let_in_by_group(claim, candidate, proof, now)
     return Refused(Unauthorized(reason=_no_group(claim, candidates)))
 
 

@@ -64,11 +64,16 @@ def challenge_first(claim: Claim) -> Challenge | Refused | None:
 
 
 def judge_unknown(claim: Claim, now: int) -> Refused:
-    """A TPM that proved itself on its connection is told that nobody is enrolled (observed)."""
+    """A TPM is told that nobody enrolled it once it has proved itself on its connection (observed)."""
     try:
         _check_token(claim, () if claim.nonce is None else (claim.nonce,), now)
     except Unauthorized as error:
         return Refused(error)
+    return not_enrolled(claim)
+
+
+def not_enrolled(claim: Claim) -> Refused:
+    """What a TPM with an unknown id is told (observed), unlike any other device."""
     text = f"no individual enrollment has the registration id {claim.registration_id!r}"
     return Refused(EnrollmentNotFound(reason=Reason(Cause.NOT_ENROLLED, text)))
 

@@ -23,7 +23,7 @@ from idscope.attestation.authorities import (
 from idscope.attestation.claim import Claim
 from idscope.attestation.lookup import Candidates
 from idscope.attestation.rules import AttestationRules
-from idscope.attestation.verdict import Authenticated, KeySlot, Proof, Refused, Verdict
+from idscope.attestation.verdict import KeySlot, Proof, Refused, Verdict
 from idscope.errors import CaCertificateNotFound, InvalidCertificate, ProvisioningError, Unauthorized
 from idscope.model.enrollment import IndividualEnrollment
 from idscope.refusal import Cause, Reason
@@ -81,16 +81,7 @@ def judge_groups(claim: Claim, candidates: Candidates, now: int) -> Verdict:
         return Refused(InvalidCertificate(reason=refusal.reason), matched, by_group=matched is not None)
     except CaCertificateNotFound as error:
         return Refused(error, matched, by_group=True)
-    return Authenticated(
-        service_id=candidates.service_id,
-        registration_key=claim.registration_id.lower(),
-        enrollment_id=matched,
-        enrollment_etag=met.group.etag,
-        group_key=met.group.group_key,
-        proof=proof,
-        claim=claim,
-        at=now,
-    )
+    return candidates.let_in_by_group(claim, met.group, proof, now)
 
 
 # What is common to both kinds of enrollment

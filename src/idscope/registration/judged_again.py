@@ -3,10 +3,14 @@ what the device asks for."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from idscope.attestation import Authenticated, judge
 from idscope.errors import Unauthorized
 from idscope.refusal import Cause, Reason
 from idscope.registration.context import Context
+
+NOT_OF_IT_ANY_MORE: Final = "the enrollment changed, and the device's credential is not of it any more"
 
 
 def judged_again(known: Authenticated, context: Context) -> Authenticated | None:
@@ -30,5 +34,4 @@ def judged_again(known: Authenticated, context: Context) -> Authenticated | None
 def check_still_let_in(known: Authenticated, context: Context) -> None:
     """Raises Unauthorized where it is not."""
     if judged_again(known, context) is None:
-        text = "the enrollment changed, and the device's credential is not of it any more"
-        raise Unauthorized(reason=Reason(Cause.ENROLLMENT_CHANGED, text))
+        raise Unauthorized(reason=Reason(Cause.ENROLLMENT_CHANGED, NOT_OF_IT_ANY_MORE))

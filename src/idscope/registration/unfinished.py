@@ -22,7 +22,7 @@ from idscope.refusal import Cause, Reason
 from idscope.refusal import Step as RefusedStep
 from idscope.registration.context import Context, ContextReader
 from idscope.registration.enrolled_device import EnrolledDevice, enrolled_device, hub_credential
-from idscope.registration.judged_again import judged_again
+from idscope.registration.judged_again import NOT_OF_IT_ANY_MORE, judged_again
 from idscope.registration.kept_operation import AttestedDevice, KeptOperation
 from idscope.registration.placement import Connectors, choose_hub, linked_hub, place
 from idscope.registration.states import Step, WorkflowSettings
@@ -140,7 +140,7 @@ class UnfinishedRegistration:
             return
         verdict = judged_again(known, context)
         if verdict is None or verdict.enrollment_etag != enrollment_etag:
-            await self._refuse("the enrollment changed, and the device's credential is not of it any more")
+            await self._refuse(NOT_OF_IT_ANY_MORE)
         if verdict is known:
             return
         self._authenticated = verdict

@@ -90,12 +90,13 @@ class RegistrationWorkflow:
         """Whether the device is what it claims to be; what is not let in at once is kept for the operator. Raises
         StoreUnavailable."""
         started = self._clock.now()
-        service_id = ""
+        service_id = key = ""
         verdict: Verdict | None = challenge_first(claim)
         try:
             if verdict is None:
                 service_id = self.contexts.service(claim.id_scope).service_id
-                context = await self.contexts.read(service_id, lookup_keys(claim).registration_key)
+                key = lookup_keys(claim).registration_key
+                context = await self.contexts.read(service_id, key)
                 verdict = self._group_tries.judge(claim, context, started)
                 self._remember(verdict, context)
         except ProvisioningError as error:
@@ -104,9 +105,7 @@ class RegistrationWorkflow:
             self._attempts.refused(claim, service_id, started, verdict)
         elif isinstance(verdict, Challenge) and verdict.enrollment_id is not None:
             self._attempts.challenged(claim, service_id, started, verdict.enrollment_id)
-            self.contexts.root_keys.remember(
-                (service_id, lookup_keys(claim).registration_key), verdict.storage_root_key.text
-            )
+            self.contexts.root_keys.remember((service_id, key), verdict.storage_root_key.text)
         return verdict
 
     async def register(self, device: Authenticated, request: RegisterRequest) -> RegistrationResult:

@@ -46,9 +46,9 @@ class CertificateMaker:
         """An authority below this one."""
         return self._make(common_name, issuer=self, authority=True)
 
-    def device(self, common_name: str, *, days: tuple[int, int] = (-1, 365)) -> Self:
-        """A device certificate below this one."""
-        return self._make(common_name, issuer=self, authority=False, days=days)
+    def device(self, common_name: str, *, days: tuple[int, int] = (-1, 365), key: PrivateKey | None = None) -> Self:
+        """A device certificate below this one, of a new key unless one is given."""
+        return self._make(common_name, issuer=self, authority=False, days=days, key=key)
 
     def server(self, *names: str, key: PrivateKey | None = None) -> Self:
         """A server certificate for these host names and IP addresses."""
@@ -92,6 +92,11 @@ class CertificateMaker:
     def chain(self) -> tuple[x509.Certificate, ...]:
         """This certificate and all above it, leaf first, the root last."""
         return (self.certificate, *self.issuers)
+
+    @property
+    def pem(self) -> bytes:
+        """This certificate alone."""
+        return self.certificate.public_bytes(Encoding.PEM)
 
     def der_chain(self) -> tuple[bytes, ...]:
         """`chain` in DER."""

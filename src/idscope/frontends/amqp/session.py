@@ -152,8 +152,12 @@ class ProvisioningSession:
             claim = self._peer.claim(*self._read_link(link))
         except IdscopeError as error:
             return error, new_tracking_id()
+        return await self._authenticate(claim), claim.tracking_id
+
+    async def _authenticate(self, claim: Claim) -> Authenticated | IdscopeError:
+        """Outside of SASL there is no challenge: who would need one is refused."""
         verdict = await authenticate(self._use_cases, claim)
-        return Unauthorized() if isinstance(verdict, Challenge) else verdict, claim.tracking_id
+        return Unauthorized() if isinstance(verdict, Challenge) else verdict
 
     def _read_link(self, link: EngineLink) -> tuple[Identity, ApiVersion]:
         identity = parse_address(link.address)
@@ -178,15 +182,14 @@ class ProvisioningSession:
 
     async def _serve_if_admitted(self, claim: Claim, link: EngineLink, incoming: Incoming, encoded: bytes) -> None:
         claim = msgspec.structs.replace(claim, tracking_id=new_tracking_id())
-        verdict = await authenticate(self._use_cases, claim)
+        verdict = await self._authenticate(claim)
         if isinstance(verdict, Authenticated):
             self._device, self._refusal, self._claim = verdict, None, None
             await self._serve(verdict, link, incoming, encoded)
             return
         if not isinstance(verdict, Throttled):
             self._claim = None  # that is its last word
-        error = Unauthorized() if isinstance(verdict, Challenge) else verdict
-        self._refusal = self._failure(error, claim.tracking_id)
+        self._refusal = self._failure(verdict, claim.tracking_id)
         incoming.reject(self._refusal)
         link.finish()
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,8 +16,8 @@ from idscope.directory import Right
 from idscope.errors import InvalidArgument, RouteNotFound
 from idscope.events import Attempt
 from idscope.frontends.http.answers import Answer
-from idscope.frontends.http.operations import Api, Operation, Request
-from idscope.frontends.http.operator_api import OperatorUseCases
+from idscope.frontends.http.operations import Request
+from idscope.frontends.http.operator_api import OperatorUseCases, operator_row
 from idscope.model.document import Document, encode, given
 from idscope.model.enrollment import Enrollment
 from idscope.model.registration import DeviceRegistrationState
@@ -193,36 +193,22 @@ def _read_continuation(token: str | None) -> Place | None:
     return place
 
 
-def _row(operation_id: str, path: str, handler: Any, document: Any, summary: str, *query: str) -> Operation:
-    return Operation(
-        operation_id=operation_id,
-        api=Api.OPERATOR,
-        method="GET",
-        path=path,
-        handler=handler,
-        right=Right.SERVICE_CONFIG,
-        query_parameters=query,
-        responses={200: document},
-        summary=summary,
-    )
-
-
 ATTEMPT_OPERATIONS: Final = (
-    _row(
+    operator_row(
         "RegistrationAttempts_List",
         "/admin/registrations/{id}/attempts",
         registration_attempts,
         ExplanationDocument,
         "The last attempts of a registration id, newest first, why each was refused, and what stands now.",
-        "service",
-        "limit",
-        "continuation",
+        Right.SERVICE_CONFIG,
+        query=("service", "limit", "continuation"),
     ),
-    _row(
+    operator_row(
         "Attempt_Get",
         "/admin/attempts/{trackingId}",
         attempt_by_tracking_id,
         AttemptsDocument,
         "The attempt whose trackingId a device saw.",
+        Right.SERVICE_CONFIG,
     ),
 )

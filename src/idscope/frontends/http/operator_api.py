@@ -16,7 +16,7 @@ from idscope.embedded_hub.cloud_messages import CloudMessages
 from idscope.errors import RouteNotFound, ServiceUnavailable
 from idscope.frontends.http.answers import Answer
 from idscope.frontends.http.openapi import openapi_document, openapi_index
-from idscope.frontends.http.operations import Api, Operation, Request
+from idscope.frontends.http.operations import Api, Handler, Operation, Request
 from idscope.model.document import Document, encode
 from idscope.registration import Explanations
 from idscope.storage import Store
@@ -104,7 +104,16 @@ async def openapi(operator: OperatorUseCases, request: Request) -> Answer:
     return Answer(200, encode(document))
 
 
-def _row(operation_id: str, path: str, handler: Any, document: Any, summary: str, right: Right | None) -> Operation:
+def operator_row(
+    operation_id: str,
+    path: str,
+    handler: Handler,
+    document: Any,
+    summary: str,
+    right: Right | None,
+    query: tuple[str, ...] = (),
+) -> Operation:
+    """One GET of the operator listener."""
     return Operation(
         operation_id=operation_id,
         api=Api.OPERATOR,
@@ -112,17 +121,22 @@ def _row(operation_id: str, path: str, handler: Any, document: Any, summary: str
         path=path,
         handler=handler,
         right=right,
+        query_parameters=query,
         responses={200: document},
         summary=summary,
     )
 
 
 OPERATOR_OPERATIONS: Final = (
-    _row("Health", "/healthz", healthz, Health, "Whether the process answers.", None),
-    _row("Readiness", "/readyz", readyz, Health, "Whether it can serve: the store can be read and written.", None),
-    _row("OpenApi_List", "/openapi", openapi_list, dict[str, list[str]], "The OpenAPI documents there are.", None),
-    _row("OpenApi_Get", "/openapi/{api}/{version}", openapi, dict[str, Any], "One OpenAPI 3.1 document.", None),
-    _row("Status_Get", "/admin/status", status, Status, "What runs here.", Right.SERVICE_CONFIG),
+    operator_row("Health", "/healthz", healthz, Health, "Whether the process answers.", None),
+    operator_row(
+        "Readiness", "/readyz", readyz, Health, "Whether it can serve: the store can be read and written.", None
+    ),
+    operator_row(
+        "OpenApi_List", "/openapi", openapi_list, dict[str, list[str]], "The OpenAPI documents there are.", None
+    ),
+    operator_row("OpenApi_Get", "/openapi/{api}/{version}", openapi, dict[str, Any], "One OpenAPI 3.1 document.", None),
+    operator_row("Status_Get", "/admin/status", status, Status, "What runs here.", Right.SERVICE_CONFIG),
 )
 
 # What a probe may ask in plain HTTP: nothing that a token opens, so that none is sent there.

@@ -74,7 +74,7 @@ class Router:
     async def __call__(self, incoming: IncomingRequest) -> Answer:
         """The whole answer. Raises ClientDisconnected where nobody waits for it."""
         tracking_id = new_tracking_id()
-        path = _path(incoming)
+        path = incoming.raw_path.decode("latin-1")  # as it was sent, undecoded: each parameter is decoded by itself
         try:
             answer = await self._answer(incoming, path, tracking_id)
         except ClientDisconnected:
@@ -174,11 +174,6 @@ def _service_named(snapshot: Snapshot, name: str) -> ProvisioningService:
     if service is None:
         raise RouteNotFound(snapshot.no_service_named(name))
     return service
-
-
-def _path(incoming: IncomingRequest) -> str:
-    """The path as it was sent, undecoded, without the query."""
-    return incoming.raw_path.partition(b"?")[0].decode("latin-1")
 
 
 @lru_cache(maxsize=_KNOWN_QUERIES)

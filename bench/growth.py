@@ -35,7 +35,7 @@ def measure_enrollments(stage: Stage) -> Iterator[Row]:
         for number in many:
             _fill(other, number)
             kind = f"among-{number}"
-            yield from _rows(f"{number:,} enrollments", f"idscope with {few:,}", kind, stage, other, _enrolled)
+            yield _row(f"{number:,} enrollments", f"idscope with {few:,}", kind, stage, other, _enrolled, AIM)
 
 
 def measure_groups(stage: Stage) -> Iterator[Row]:
@@ -47,13 +47,14 @@ def measure_groups(stage: Stage) -> Iterator[Row]:
         for before, number in itertools.pairwise((0, *many)):
             _create_groups(other, names[before:number])
             kind = f"groups-{number}"
-            yield from _rows(f"last of {number} groups", f"idscope with {few} group", kind, stage, other, _in_group)
+            # Each group costs two tries of its keys, and no aim was set for that.
+            yield _row(f"last of {number} groups", f"idscope with {few} group", kind, stage, other, _in_group, None)
 
 
 Prepared = Callable[[Stage, Sequence[str]], Path]
 
 
-def _rows(name: str, beside: str, kind: str, few: Stage, many: Stage, prepare: Prepared) -> Iterator[Row]:
+def _row(name: str, beside: str, kind: str, few: Stage, many: Stage, prepare: Prepared, aim: float | None) -> Row:
     size = few.size
     warm_up = scattered_names(f"{kind}-warm-up", max(10, size.connections // 5))
     rounds = [scattered_names(f"{kind}-{number}", size.connections) for number in range(size.rounds)]
@@ -63,9 +64,7 @@ def _rows(name: str, beside: str, kind: str, few: Stage, many: Stage, prepare: P
         prepared = {number: prepare(stage, devices) for number, devices in enumerate(rounds)}
         return Contestant(called, stage.server.pid, lambda number: _register(stage, prepared[number]))
 
-    # Many enrollments must cost no more; each group costs two tries of its keys, and no aim was set for that.
-    aim = AIM if prepare is _enrolled else None
-    yield compare(
+    return compare(
         f"connection, first registration, {name}", size, contestant("idscope", many), contestant(beside, few), aim
     )
 

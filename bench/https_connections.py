@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bench.certificates import self_signed
 from bench.comparison import Contestant, Row, compare
 from bench.load import Certificate, Report, Target
 from bench.provisioning import device_names
 from bench.stage import Stage
+from idscope.testing.certificates import CertificateMaker
 
 AIM: Final = 1.5
 CONNECTIONS: Final = 32
@@ -32,7 +32,7 @@ def measure(stage: Stage) -> Iterator[Row]:
     )
     stage.enroll("connections", [*warm_up, *(device for devices in (*first, *certified) for device in devices)])
     answer = _register(stage, warm_up)
-    certificate = self_signed(stage.directory, "bench-device")
+    certificate = Certificate(*CertificateMaker.self_signed("bench-device").write(stage.directory, "client"))
     with stage.neighbour(answer.bytes_in // answer.good, keep_alive=False) as (nginx, target):
         same = stage.load.write("neighbour", map(stage.requests.register, first[0]))
         _send(stage, target, stage.load.write("neighbour-warm-up", map(stage.requests.register, warm_up)), 200)

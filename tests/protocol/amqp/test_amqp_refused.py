@@ -11,8 +11,7 @@ from typing import Any
 import amqp_frames as amqp
 import pytest
 from amqp_device import Device
-from cryptography.hazmat.primitives.serialization import Encoding
-from refused_world import GROUP_KEY, REFUSALS, Refusal, World, derived, play, secrets_in, use_up_limit_of_one
+from refused_world import GROUP_KEY, REFUSALS, Refusal, World, derived, in_der, play, secrets_in, use_up_limit_of_one
 
 from idscope.events import Wire
 from idscope.testing.application import ID_SCOPE, Application, Response
@@ -175,10 +174,6 @@ class AmqpWorld(World):
 
     wire: Wire = "Amqp"
 
-    def __init__(self, app: Application) -> None:
-        super().__init__(app)
-        self.tokens: list[str] = []
-
     async def register(
         self,
         registration_id: str,
@@ -191,8 +186,7 @@ class AmqpWorld(World):
     ) -> Response:
         self.tokens.append(token or "")
         address = f"{scope}/registrations/{registration_id}"
-        sent = tuple(one.certificate.public_bytes(Encoding.DER) for one in chain)
-        with Device(self.app, chain=sent, wire=self.wire) as device:
+        with Device(self.app, chain=in_der(chain), wire=self.wire) as device:
             if token is not None and (outcome := await device.present(f"\0{address}\0{token}".encode())) != 0:
                 return Response(401, {}, json.dumps({"outcome": outcome}).encode())
             device.open()

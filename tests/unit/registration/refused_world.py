@@ -52,6 +52,7 @@ class World:
 
     def __init__(self, app: Application) -> None:
         self.app = app
+        self.tokens: list[str] = []  # that were sent, where a wire notes them
         self.root = CertificateMaker.authority("factory root")
         self.unverified = CertificateMaker.authority("workshop root")
         self.stranger = CertificateMaker.authority("strange root")
@@ -97,12 +98,15 @@ class World:
         version: str = "2021-06-01",
     ) -> Response:
         path = f"/{scope}/registrations/{quote(registration_id, safe='')}/register?api-version={version}"
-        sent = tuple(one.certificate.public_bytes(Encoding.DER) for one in chain)
-        return await self.app.request("PUT", path, body or {}, authorization=token, chain=sent)
+        return await self.app.request("PUT", path, body or {}, authorization=token, chain=in_der(chain))
 
     async def signed(self, registration_id: str, key: str, **more: Any) -> Response:
         """Registers with a token that is right in everything but, perhaps, the key."""
         return await self.register(registration_id, self.token(resource(registration_id), key), **more)
+
+
+def in_der(chain: tuple[CertificateMaker, ...]) -> tuple[bytes, ...]:
+    return tuple(one.certificate.public_bytes(Encoding.DER) for one in chain)
 
 
 def signing(maker: CertificateMaker) -> dict[str, Any]:

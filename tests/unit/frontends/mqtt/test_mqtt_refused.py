@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 from mqtt_device import ANSWERS, REGISTER, Device, connect, front_end, subscribe, user_name
 from refused_world import (
     GROUP_KEY,
@@ -18,6 +17,7 @@ from refused_world import (
     Refusal,
     World,
     derived,
+    in_der,
     play,
     secrets_in,
     use_up_limit_of_one,
@@ -126,10 +126,6 @@ class MqttWorld(World):
 
     websocket = False
 
-    def __init__(self, app: Application) -> None:
-        super().__init__(app)
-        self.tokens: list[str] = []
-
     async def register(
         self,
         registration_id: str,
@@ -141,8 +137,7 @@ class MqttWorld(World):
         version: str = "2021-06-01",
     ) -> Response:
         self.tokens.append(token or "")
-        sent = tuple(one.certificate.public_bytes(Encoding.DER) for one in chain)
-        with Device(front_end(self.app), sent, websocket=self.websocket) as device:
+        with Device(front_end(self.app), in_der(chain), websocket=self.websocket) as device:
             device.send(connect(registration_id, user_name(registration_id, id_scope=scope, version=version), token))
             if (await device.said()).body != b"\0\0":
                 return Response(404, {}, b"{}")
